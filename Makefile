@@ -1,0 +1,43 @@
+# The commands that people and CI run. `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+export DUALTRACK_CACHE ?= $(CURDIR)/.cache
+export UV_CACHE_DIR ?= $(DUALTRACK_CACHE)/uv
+UV := $(DUALTRACK_CACHE)/uv-tool/bin/uv
+PY := .venv/bin/python
+
+.PHONY: help
+help: ## List what can be made
+	@awk -F':.*## ' '/^[a-zA-Z_-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(UV):
+	python3 -m venv $(DUALTRACK_CACHE)/uv-tool
+	$(DUALTRACK_CACHE)/uv-tool/bin/pip install --quiet uv
+
+.venv/.ready: requirements.lock pyproject.toml | $(UV)
+	$(UV) venv --quiet --allow-existing --python python3 .venv
+	$(UV) pip sync --quiet --python .venv --require-hashes requirements.lock
+	$(UV) pip install --quiet --python .venv --no-deps --editable .
+	@touch $@
+
+.PHONY: venv
+venv: .venv/.ready ## Install Python packages into .venv
+
+.PHONY: lock
+lock: | $(UV) ## Resolve requirements.lock anew
+	$(UV) pip compile --quiet --universal --generate-hashes --no-annotate --python-version 3.11 \
+	  --group dev --custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
+
+.PHONY: format
+format: venv ## Format and mend what can be mended
+	.venv/bin/ruff format operator tests hack
+	.venv/bin/ruff check --fix operator tests hack
+
+.PHONY: check
+check: venv ## Format, lint, types, contracts, generated files
+	.venv/bin/ruff format --check operator tests hack
+	.venv/bin/ruff check operator tests hack
+	.venv/bin/mypy
+	.venv/bin/lint-imports
