@@ -73,7 +73,7 @@ class Scenario:
 
     def seed(self, drive: Path) -> None:
         """Stream `d1` of the archive onto the claim, unless an earlier, interrupted run has already."""
-        marker = "import pathlib, sys; sys.exit(0 if pathlib.Path('/data/.seeded').exists() else 3)"
+        marker = "import pathlib, sys; sys.exit(0 if pathlib.Path('/snapshot/.seeded').exists() else 3)"
         try:
             self.kube.run("exec", "seed", "--", "python3", "-c", marker)
         except KubeError:
@@ -83,7 +83,7 @@ class Scenario:
                 "    for member in archive:\n"
                 "        member.name = member.name.removeprefix('./').partition('/')[2]\n"
                 "        if member.name: archive.extract(member, '/data', filter='tar')\n"
-                "pathlib.Path('/data/.seeded').touch()\n"
+                "pathlib.Path('/snapshot/.seeded').touch()\n"
             )
             data = ZstdDecompressor().stream_reader(drive.open("rb")).read()
             self.kube.run("exec", "-i", "seed", "--", "python3", "-c", unpack, stdin=data, timeout=300)
