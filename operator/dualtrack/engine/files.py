@@ -1,0 +1,171 @@
+"""The one module of the engine and the gateway that names, renames and removes files.
+
+Everything that can lose data on a drive goes through these few functions, so that a reader can check them all
+at once and a test can assert that nobody else imports the primitives. What they promise:
+
+- `write_atomic`: after it returns, the name holds the new bytes, also after a power cut; before, the old
+  ones.
+- `rename`, `unlink`, `remove_directory` do one system call; durability is the caller's, by `sync_directory`,
+  so that a batch pays for one flush.
+- `remove_directory` is `rmdir`: it never removes anything that is not empty.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import errno
+import fcntl
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+_RENAME_NOREPLACE = 1
+_AT_FDCWD = -100
+_libc = ctypes.CDLL(ctypes.util.find_library("c"), use_errno=True)
+
+
+@contextmanager
+def directory(path: str | bytes) -> Iterator[int]:
+    """A descriptor of a directory, never through a symbolic link at its last step."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def sync_directory(path: str | bytes) -> None:
+    """Make the names in a directory durable."""
+    with directory(path) as descriptor:
+        os.fsync(descriptor)
+
+
+def ensure_directory(path: str, mode: int = 0o755) -> None:
+    """Create `path` and its missing parents, each made durable in its parent."""
+    if os.path.isdir(path):
+        return
+    parent = os.path.dirname(os.path.abspath(path))
+    ensure_directory(parent, mode)
+    with suppress(FileExistsError):
+        os.mkdir(path, mode)
+    sync_directory(parent)
+
+
+def write_all(descriptor: int, data: bytes | memoryview) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def write_new(
+    path: str,
+    data: bytes,
+    *,
+    mode: int = 0o644,
+    owner: tuple[int, int] | None = None,
+    times: tuple[int, int] | None = None,
+    sync: bool = True,
+) -> None:
+    """Create `path` (it must not exist) with exactly these bytes, mode, owner and times, and flush it."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        write_all(descriptor, data)
+        if owner is not None and owner != (os.fstat(descriptor).st_uid, os.fstat(descriptor).st_gid):
+            os.fchown(descriptor, *owner)
+        os.fchmod(descriptor, mode)
+        if times is not None:
+            os.utime(descriptor, ns=times)
+        if sync:
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_atomic(path: str, data: bytes, *, mode: int = 0o644) -> None:
+    """Replace `path` by `data`: temporary file, fsync, rename, fsync of the directory."""
+    parent = os.path.dirname(os.path.abspath(path))
+    temporary = os.path.join(parent, f".{os.path.basename(path)}.{secrets.token_hex(8)}.tmp")
+    try:
+        write_new(temporary, data, mode=mode)
+        os.rename(temporary, path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+    sync_directory(parent)
+
+
+def rename(source: str | bytes, target: str | bytes) -> None:
+    """Move, replacing `target`. Not durable before `sync_directory` of both directories."""
+    os.rename(source, target)
+
+
+def rename_exclusive(source: str, target: str) -> None:
+    """Move, but never over an existing name (`FileExistsError`)."""
+    result = _libc.renameat2(
+        _AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target), _RENAME_NOREPLACE
+    )
+    if result != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), source, None, target)
+
+
+def link(source: str | bytes, target: str | bytes) -> None:
+    """A second name for the same file; fails where `target` exists."""
+    os.link(source, target, follow_symlinks=False)
+
+
+def unlink(path: str | bytes, *, missing_ok: bool = False) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        if not missing_ok:
+            raise
+
+
+def remove_directory(path: str | bytes) -> bool:
+    """Remove an empty directory. False if it is not empty or already gone; other errors are raised."""
+    try:
+        os.rmdir(path)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
+            return False
+        raise
+    return True
+
+
+def read_regular(path: str | bytes, limit: int) -> tuple[bytes, os.stat_result]:
+    """Bytes and status of one opened regular file, never through a symbolic link, never more than `limit`."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        status = os.fstat(descriptor)
+        if not os.path.stat.S_ISREG(status.st_mode):  # type: ignore[attr-defined]
+            raise OSError(errno.EINVAL, "not a regular file", path)
+        if status.st_size > limit:
+            raise OSError(errno.EFBIG, f"larger than {limit} bytes", path)
+        pieces = []
+        left = limit + 1
+        while left and (piece := os.read(descriptor, min(left, 1 << 20))):
+            pieces.append(piece)
+            left -= len(piece)
+        return b"".join(pieces), status
+    finally:
+        os.close(descriptor)
+
+
+def lock_file(path: str) -> int | None:
+    """An exclusive `flock` on `path` (created if missing); None if somebody else holds it. Close to
+    release.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor

@@ -1,0 +1,125 @@
+"""What the engine asks of a key-value store, and nothing more.
+
+A store keeps rows in S3's order (UTF-8 bytes of bucket, key), an index entry beside each listed row, and a
+few named meta values, and changes all three in one durable transaction. It detects every damaged or misplaced
+value (`StoreCorruptError`); it never answers None for a key that it cannot hold.
+
+Rules of `commit`, all inside that one transaction:
+- `fence`: a Job's batch carries the number that `begin` gave it and is refused (`FencedError`) unless it
+  still is the store's current one. `None` is the owner itself (the server's own writes, the drain). Either
+  way the term of the opener must still be the store's term.
+- `Put.expect == "older"` (a sweep): applied only where no row is stored, or an older one that a file backs,
+  and the key is not dirty. `"any"` (somebody who holds the key's stripe lock): a dirty key and a KV-origin
+  row are no obstacle. In both a row never goes back to a lower generation.
+- Counters of present objects and versions, the meta values and the cursor change with the rows or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Literal, Protocol
+
+from dualtrack.engine.rows import Row
+
+Place = tuple[str, str]
+"""(bucket, key)"""
+
+
+class Outcome(IntEnum):
+    APPLIED = 1
+    #: The store holds a newer row (or one that only the KV holds); nothing was written.
+    NEWER = 2
+    #: The key is dirty: its file changed and the drain has not read it yet. Nothing was written; come again.
+    DIRTY = 3
+    #: The same content is already stored at a trusted generation; nothing was written.
+    SAME = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """One row to store; a tombstone is `Put(Row.tombstone(...))`. `summary` is empty without an index entry.
+
+    `versions` is how many versions the row holds, for the counters.
+    """
+
+    row: Row
+    summary: bytes = b""
+    expect: Literal["older", "any"] = "older"
+    versions: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    fence: int | None = None
+    puts: tuple[Put, ...] = ()
+    #: None deletes the name.
+    meta: Mapping[str, bytes | None] = field(default_factory=dict)
+    cursor: tuple[str, bytes] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchResult:
+    """One outcome a put, in the batch's order."""
+
+    outcomes: tuple[Outcome, ...]
+
+    def count(self, outcome: Outcome) -> int:
+        return self.outcomes.count(outcome)
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStats:
+    """Rows by bucket that are PRESENT (system volumes included), and how full the store is."""
+
+    objects: Mapping[str, int]
+    versions: Mapping[str, int]
+    used_bytes: int
+    map_bytes: int
+    file_bytes: int
+
+    @property
+    def fullness(self) -> float:
+        return self.used_bytes / self.map_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """Order-free digest of a set of (bucket, key, bytes): a 128-bit sum of one hash a row, with the count."""
+
+    total: int
+    count: int
+
+    def __str__(self) -> str:
+        return f"xxh3:{self.total:032x}/{self.count}"
+
+
+class KvStore(Protocol):
+    def get(self, bucket: str, key: str) -> Row | None: ...
+
+    def get_many(self, places: Sequence[Place]) -> list[Row | None]: ...
+
+    def scan(self, after: Place | None, limit: int) -> list[Row]:
+        """Rows of every state after `after`, in order. May return fewer than `limit`; empty means the end."""
+
+    def scan_index(self, bucket: str, prefix: str, after: str | None, limit: int) -> list[tuple[str, bytes]]:
+        """(key, summary) of present objects of `bucket`, key > `after`, in order. Fewer than `limit` = the
+        end.
+        """
+
+    def commit(self, batch: Batch) -> BatchResult: ...
+
+    def meta(self, name: str) -> bytes | None: ...
+
+    def meta_scan(self, prefix: str, after: str | None, limit: int) -> list[tuple[str, bytes]]:
+        """Meta values whose name starts with `prefix` and is greater than `after`. Fewer than `limit` = the
+        end.
+        """
+
+    def stats(self) -> StoreStats: ...
+
+    def digest(self) -> Digest:
+        """Over PRESENT rows of every bucket, system volumes included."""
+
+    def close(self) -> None: ...
