@@ -45,7 +45,9 @@ class Kube:
         except subprocess.TimeoutExpired as error:
             raise KubeError(f"kubectl {' '.join(words)[:200]} did not answer in {timeout:.0f} s") from error
         if done.returncode:
-            raise KubeError(f"kubectl {' '.join(words)[:200]}: {done.stderr.decode(errors='replace').strip()}")
+            raise KubeError(
+                f"kubectl {' '.join(words)[:200]}: {done.stderr.decode(errors='replace').strip()}"
+            )
         return done.stdout.decode(errors="replace")
 
     def get(self, *words: str) -> dict[str, Any]:
@@ -80,7 +82,10 @@ class Kube:
     def forwarded(self, resource: str, port: int) -> Iterator[str]:
         """`kubectl port-forward` while the block runs; gives `127.0.0.1:PORT`."""
         process = subprocess.Popen(
-            self.command("port-forward", resource, f":{port}"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            self.command("port-forward", resource, f":{port}"),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         try:
             assert process.stdout is not None

@@ -115,7 +115,10 @@ class Load:
             else:
                 if status in (200, 409):
                     return
-                print(json.dumps({"event": "waiting", "status": status, "body": text[:200].decode()}), flush=True)
+                print(
+                    json.dumps({"event": "waiting", "status": status, "body": text[:200].decode()}),
+                    flush=True,
+                )
             await asyncio.sleep(0.5)
 
     def pick(self) -> str:

@@ -59,7 +59,9 @@ class Scenario:
 
     def create(self, drive: Path) -> None:
         """Namespace, claims, the drive's content (`drive` is a `CASE.tar.zst` of `tests/data`), secrets."""
-        self.kube.apply(json.dumps({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}}))
+        self.kube.apply(
+            json.dumps({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}})
+        )
         if self.volumes:
             for name in ("drive", "snapshot"):
                 folder = self.volumes / name
@@ -96,13 +98,20 @@ class Scenario:
 
     def start_load(self) -> None:
         source = (HERE / "load.py").read_text()
-        config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "load"}, "data": {"load.py": source}}
+        config = {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "load"},
+            "data": {"load.py": source},
+        }
         self.kube.apply(json.dumps(config))
         self.kube.apply(self.manifest("load.yaml"))
         self.kube.rolled_out("deployment/load")
         wait("the load's first acknowledged writes", lambda: self.load_state()["acknowledged"] > 50, 60)
 
-    def migration_manifest(self, changes: Mapping[str, Any] | None = None, name: str = "demo") -> dict[str, Any]:
+    def migration_manifest(
+        self, changes: Mapping[str, Any] | None = None, name: str = "demo"
+    ) -> dict[str, Any]:
         """The demo's CR; `changes` are merged into its spec (mappings deeply, everything else replaced)."""
         document: dict[str, Any] = yaml.safe_load(self.manifest("migration.yaml"))
         document["metadata"]["name"] = name
@@ -133,7 +142,9 @@ class Scenario:
             f"print(u.urlopen(u.Request('http://127.0.0.1:8080{path}', method='{method}'), timeout={timeout})"
             ".read().decode())"
         )
-        return json.loads(self.kube.run("exec", "deployment/load", "--", "python3", "-c", script, timeout=timeout + 10))
+        return json.loads(
+            self.kube.run("exec", "deployment/load", "--", "python3", "-c", script, timeout=timeout + 10)
+        )
 
     def load_state(self) -> dict[str, Any]:
         found: dict[str, Any] = self.load_request("GET", "/state")
@@ -165,6 +176,9 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
 
 def unpack(archive: Path, target: Path) -> Path:
     """Unpack a drive archive on this machine (for a reader or a real MinIO beside the cluster)."""
-    with archive.open("rb") as file, tarfile.open(fileobj=ZstdDecompressor().stream_reader(file), mode="r|") as tar:
+    with (
+        archive.open("rb") as file,
+        tarfile.open(fileobj=ZstdDecompressor().stream_reader(file), mode="r|") as tar,
+    ):
         tar.extractall(target, filter="tar")
     return target

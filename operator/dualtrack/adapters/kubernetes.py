@@ -38,6 +38,7 @@ JSON: Final = "application/json"
 MERGE_PATCH: Final = "application/merge-patch+json"
 APPLY_PATCH: Final = "application/apply-patch+yaml"
 ACCESS_REVIEW: Final = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+SELF_REVIEW: Final = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 
 JsonObject = dict[str, Any]
 
@@ -174,6 +175,12 @@ class KubernetesGateway:
         }
         answer = await self._json("POST", ACCESS_REVIEW, body=review)
         return bool((answer.get("status") or {}).get("allowed"))
+
+    async def whoami(self) -> str:
+        """The name by which the API server knows us."""
+        review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+        answer = await self._json("POST", SELF_REVIEW, body=review)
+        return str(((answer.get("status") or {}).get("userInfo") or {}).get("username", ""))
 
     # ---- writes
 

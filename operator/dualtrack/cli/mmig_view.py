@@ -87,7 +87,9 @@ def header(name: str, migration: Mapping[str, Any], now: datetime) -> Table:
         f"{pods.get('current', 0)} current, {pods.get('acknowledged', 0)} acknowledged, "
         f"{pods.get('terminating', 0)} terminating",
     )
-    grid.add_row("target", f"{spec.get('target', {}).get('kind', '')}/{spec.get('target', {}).get('name', '')}", "", "")
+    grid.add_row(
+        "target", f"{spec.get('target', {}).get('kind', '')}/{spec.get('target', {}).get('name', '')}", "", ""
+    )
     return grid
 
 
@@ -215,3 +217,23 @@ def history(migration: Mapping[str, Any]) -> RenderableType:
             entry.get("evidenceDigest", "") or "",
         )
     return table
+
+
+def explain(migration: Mapping[str, Any]) -> RenderableType:
+    """What each gate has seen, in sentences."""
+    status = migration.get("status", {})
+    lines = [Text(status.get("message", ""), style="bold"), Text("")]
+    for gate in status.get("gates", []):
+        verdict = gate.get("verdict", "NoData")
+        line = Text(f"{gate['name']}: ")
+        line.append(verdict, style=VERDICT_STYLE.get(verdict, ""))
+        line.append(
+            f": {count(gate.get('bad', 0))} bad of {count(gate.get('samples', 0))}, so that the rate lies at or under "
+            f"{gate.get('upperBound', '?')} (the limit is {gate.get('bound', '?')})"
+        )
+        if gate.get("samplesNeeded"):
+            line.append(f"; {count(gate['samplesNeeded'])} more good samples would show enough")
+        if gate.get("message"):
+            line.append(f". {gate['message']}")
+        lines.append(line)
+    return Group(*lines)
