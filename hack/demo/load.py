@@ -1,4 +1,4 @@
-"""The load of the demo and of the end-to-end tests: S3 requests in a bucket of its own, each one accounted for.
+"""The load of the demo and of the end-to-end tests: S3 requests in a bucket of its own, each accounted for.
 
 It runs in a pod of the product's image, speaks Signature V4 by itself (so that it does not share a mistake
 with the gateway) and keeps, for every key, what the gateway has acknowledged. A request that failed on the
@@ -54,10 +54,11 @@ def signed_headers(
     for part in (now[:8], "us-east-1", "s3", "aws4_request"):
         key = hmac.new(key, part.encode(), hashlib.sha256).digest()
     signature = hmac.new(key, to_sign.encode(), hashlib.sha256).hexdigest()
+    credential = f"Credential={access}/{scope}, SignedHeaders={names}, Signature={signature}"
     return {
         "x-amz-date": now,
         "x-amz-content-sha256": digest,
-        "authorization": f"AWS4-HMAC-SHA256 Credential={access}/{scope}, SignedHeaders={names}, Signature={signature}",
+        "authorization": f"AWS4-HMAC-SHA256 {credential}",
     }
 
 
@@ -92,6 +93,7 @@ class Load:
         self.rate, self.keys = rate, keys
         self.ledger = Ledger()
         self.busy: set[str] = set()
+        self.released = asyncio.Event()
         self.random = random.Random(20260223)
         self.session: aiohttp.ClientSession | None = None
 
@@ -145,7 +147,11 @@ class Load:
             self.ledger.failed += 1
             await asyncio.sleep(0.2)  # the gateway restarts; hammering it does not help
         finally:
-            self.busy.discard(key)
+            self.release(key)
+
+    def release(self, key: str) -> None:
+        self.busy.discard(key)
+        self.released.set()
 
     async def put(self, key: str, body: bytes) -> None:
         digest = hashlib.sha256(body).hexdigest()
@@ -192,14 +198,15 @@ class Load:
         unreadable = []
         for key in sorted(self.ledger.states):
             while key in self.busy:
-                await asyncio.sleep(0.01)
+                self.released.clear()
+                await self.released.wait()
             self.busy.add(key)
             try:
                 before = len(self.ledger.wrong)
                 if not await self.get(key) and len(self.ledger.wrong) == before:
                     unreadable.append(key)
             finally:
-                self.busy.discard(key)
+                self.release(key)
         return {**self.state(), "checked": len(self.ledger.states), "unreadable": unreadable[:20]}
 
     def state(self) -> dict[str, object]:
