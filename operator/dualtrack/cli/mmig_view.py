@@ -229,7 +229,8 @@ def explain(migration: Mapping[str, Any]) -> RenderableType:
         line.append(verdict, style=VERDICT_STYLE.get(verdict, ""))
         line.append(
             f": {count(gate.get('bad', 0))} bad of {count(gate.get('samples', 0))}, "
-            f"so that the rate lies at or under {gate.get('upperBound', '?')} (the limit is {gate.get('bound', '?')})"
+            f"so that the rate lies at or under {gate.get('upperBound', '?')} "
+            f"(the limit is {gate.get('bound', '?')})"
         )
         if gate.get("samplesNeeded"):
             line.append(f"; {count(gate['samplesNeeded'])} more good samples would show enough")
