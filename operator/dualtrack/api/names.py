@@ -1,0 +1,50 @@
+"""Every name that the API fixes: group, kind, labels, annotations, finalizer, field manager, variables.
+
+One page, because a name that is spelt twice is spelt differently sooner or later. Nothing here computes
+more than a string.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+GROUP: Final = "dualtrack.rustfs.com"
+VERSION: Final = "v1alpha1"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+KIND: Final = "MetadataMigration"
+LIST_KIND: Final = "MetadataMigrationList"
+PLURAL: Final = "metadatamigrations"
+SINGULAR: Final = "metadatamigration"
+SHORT_NAMES: Final = ("mmig",)
+CATEGORIES: Final = ("rustfs",)
+CRD_NAME: Final = f"{PLURAL}.{GROUP}"
+
+FINALIZER: Final = f"{GROUP}/operator"
+FIELD_MANAGER: Final = "dualtrack"
+
+LABEL_MIGRATION: Final = f"{GROUP}/migration"
+"""Name of the MetadataMigration that an object belongs to; the label that we select on."""
+LABEL_MIGRATION_UID: Final = f"{GROUP}/migration-uid"
+LABEL_ATTEMPT: Final = f"{GROUP}/attempt"
+LABEL_STEP: Final = f"{GROUP}/step"
+LABEL_POD: Final = f"{GROUP}/pod"
+LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
+LABEL_PART_OF: Final = "app.kubernetes.io/part-of"
+LABEL_COMPONENT: Final = "app.kubernetes.io/component"
+MANAGED_BY: Final = "dualtrack"
+
+ANNOTATION_COMMAND: Final = f"{GROUP}/command"
+ANNOTATION_APPROVE: Final = f"{GROUP}/approve"
+ANNOTATION_APPROVED_BY: Final = f"{GROUP}/approved-by"
+
+ENV_RATIO: Final = "RUSTFS_DUAL_TRACK_RATIO"
+ENV_ENGINE: Final = "RUSTFS_METADATA_ENGINE"
+ENV_FALLBACK: Final = "RUSTFS_FALLBACK_TO_FS"
+ENV_EPOCH: Final = "RUSTFS_DUAL_TRACK_EPOCH"
+TARGET_ENV: Final = (ENV_ENGINE, ENV_RATIO, ENV_FALLBACK, ENV_EPOCH)
+"""All variables that a Switch writes, always together, in one patch."""
+
+
+def lease_name(target_uid: str) -> str:
+    """Name of the Lease that claims the target with this UID; creating it is the claim."""
+    return f"dualtrack-{target_uid}"
