@@ -4,7 +4,8 @@ A message names field and value and ends with the remedy (`must …`). Rules tha
 the only ones that `rules.py` cannot repeat, since it sees one object only.
 
 CEL is charged by an estimate from the schema's bounds (`maxItems`, `maxLength`); a rule over a list without
-bounds is refused with the whole CRD, which only a real API server finds out.
+bounds is refused with the whole CRD, which only a real API server finds out. `string(integer)` counts as a
+string without bounds, so numbers are shown by one outermost `format` and compared as numbers.
 """
 
 from __future__ import annotations
@@ -58,10 +59,7 @@ def only(path: str, value: str) -> dict[str, Any]:
 
 # ---- the root: what is fixed once the target is claimed
 _UNCLAIMED = "!has(oldSelf.status) || !has(oldSelf.status.target) || !has(oldSelf.status.target.leaseName)"
-_UP_TO_REACHED = (
-    "{}.spec.phases.filter(p, p.ratioPercent <= oldSelf.status.reachedRatioPercent)"
-    ".map(p, p.name + ' ' + string(p.ratioPercent))"
-)
+_BEGUN = "{}.spec.phases.filter(p, p.ratioPercent <= oldSelf.status.reachedRatioPercent).map(p, p.{})"
 
 
 def fixed_once_claimed(name: str) -> dict[str, Any]:
@@ -82,9 +80,11 @@ NAME_FITS = rule(
 )
 BEGUN_PHASES_FIXED = rule(
     "!has(oldSelf.status) || !has(oldSelf.status.reachedRatioPercent) || "
-    f"{_UP_TO_REACHED.format('self')} == {_UP_TO_REACHED.format('oldSelf')}",
-    "'spec.phases: name and ratioPercent are fixed up to ' + string(oldSelf.status.reachedRatioPercent)"
-    f" + ' %; must still begin with ' + {_UP_TO_REACHED.format('oldSelf')}.join(', ')",
+    f"({_BEGUN.format('self', 'name')} == {_BEGUN.format('oldSelf', 'name')}"
+    f" && {_BEGUN.format('self', 'ratioPercent')} == {_BEGUN.format('oldSelf', 'ratioPercent')})",
+    "'spec.phases: name and ratioPercent are fixed up to the phase at %d; must still begin with %s at %s'"
+    f".format([oldSelf.status.reachedRatioPercent, {_BEGUN.format('oldSelf', 'name')},"
+    f" {_BEGUN.format('oldSelf', 'ratioPercent')}])",
     computed=True,
     field=".spec.phases",
 )
@@ -92,32 +92,31 @@ BEGUN_PHASES_FIXED = rule(
 # ---- spec
 ATTEMPT_GROWS = rule(
     "self >= oldSelf",
-    "'spec.attempt: ' + string(self) + ' is less than before; must be at least ' + string(oldSelf)",
+    "'spec.attempt: %d is less than before; must be at least %d'.format([self, oldSelf])",
     computed=True,
 )
 _SHORTEST_WARMUP = "self.evaluation.intervalSeconds + 2 * self.prometheus.scrapeIntervalSeconds"
 WARMUP_COVERS_QUERIES = rule(
     f"self.phases.all(p, p.warmupSeconds >= {_SHORTEST_WARMUP})",
-    "'spec.phases: warmupSeconds of '"
-    f" + self.phases.filter(p, p.warmupSeconds < {_SHORTEST_WARMUP})"
-    ".map(p, p.name + ' (' + string(p.warmupSeconds) + ')').join(', ')"
-    " + ' is shorter than the longest query; must be at least evaluation.intervalSeconds"
-    f" + 2 x prometheus.scrapeIntervalSeconds = ' + string({_SHORTEST_WARMUP})",
+    "'spec.phases: warmupSeconds %s of %s is shorter than the longest query; must be at least"
+    " evaluation.intervalSeconds + 2 x prometheus.scrapeIntervalSeconds = %d'.format(["
+    f"self.phases.filter(p, p.warmupSeconds < {_SHORTEST_WARMUP}).map(p, p.warmupSeconds), "
+    f"self.phases.filter(p, p.warmupSeconds < {_SHORTEST_WARMUP}).map(p, p.name), "
+    f"{_SHORTEST_WARMUP}])",
     computed=True,
     field=".phases",
 )
 INTERVAL_COVERS_SCRAPE = rule(
     "self.evaluation.intervalSeconds >= self.prometheus.scrapeIntervalSeconds",
-    "'spec.evaluation.intervalSeconds: ' + string(self.evaluation.intervalSeconds)"
-    " + ' is shorter than one scrape; must be at least prometheus.scrapeIntervalSeconds = '"
-    " + string(self.prometheus.scrapeIntervalSeconds)",
+    "'spec.evaluation.intervalSeconds: %d is shorter than one scrape; must be at least"
+    " prometheus.scrapeIntervalSeconds = %d'"
+    ".format([self.evaluation.intervalSeconds, self.prometheus.scrapeIntervalSeconds])",
     computed=True,
     field=".evaluation.intervalSeconds",
 )
 ONE_DRIVE = rule(
     "self.size() == 1",
-    "'spec.drives: ' + string(self.size()) + ' drives are not supported by this version;"
-    " must be exactly one'",
+    "'spec.drives: %d drives are not supported by this version; must be exactly one'.format([self.size()])",
     computed=True,
 )
 A_NORMAL_GATE = rule(
@@ -128,14 +127,14 @@ A_NORMAL_GATE = rule(
 RATIOS_GROW = rule(
     "self.map(p, p.ratioPercent).isSorted()"
     " && self.all(p, self.exists_one(q, q.ratioPercent == p.ratioPercent))",
-    "'spec.phases: ratioPercent ' + self.map(p, string(p.ratioPercent)).join(', ')"
-    " + ' does not grow; must be strictly growing'",
+    "'spec.phases: ratioPercent %s does not grow; must be strictly growing'"
+    ".format([self.map(p, p.ratioPercent)])",
     computed=True,
 )
 RATIOS_END_AT_100 = rule(
     "self[self.size() - 1].ratioPercent == 100",
-    "'spec.phases: ratioPercent ends at ' + string(self[self.size() - 1].ratioPercent)"
-    " + '; the last phase must be at 100'",
+    "'spec.phases: ratioPercent ends at %d; the last phase must be at 100'"
+    ".format([self[self.size() - 1].ratioPercent])",
     computed=True,
 )
 
@@ -172,15 +171,15 @@ PHASE_NAME_FREE = rule(
 )
 DEADLINE_CAN_BE_MET = rule(
     "self.deadlineSeconds >= self.warmupSeconds + self.observationSeconds",
-    "'deadlineSeconds: ' + string(self.deadlineSeconds) + ' can never be met; must be at least"
-    " warmupSeconds + observationSeconds = ' + string(self.warmupSeconds + self.observationSeconds)",
+    "'deadlineSeconds: %d can never be met; must be at least warmupSeconds + observationSeconds = %d'"
+    ".format([self.deadlineSeconds, self.warmupSeconds + self.observationSeconds])",
     computed=True,
     field=".deadlineSeconds",
 )
 FAILURE_WINDOW_COVERS_INTERVAL = rule(
     "self.failureWindowSeconds >= self.intervalSeconds",
-    "'failureWindowSeconds: ' + string(self.failureWindowSeconds) + ' is shorter than one interval;"
-    " must be at least intervalSeconds = ' + string(self.intervalSeconds)",
+    "'failureWindowSeconds: %d is shorter than one interval; must be at least intervalSeconds = %d'"
+    ".format([self.failureWindowSeconds, self.intervalSeconds])",
     computed=True,
     field=".failureWindowSeconds",
 )

@@ -3,7 +3,8 @@
 pydantic speaks JSON Schema 2020, a CRD the older structural subset. The differences, each dealt with below:
 references are inlined, `X | None` becomes an absent-able X (Kubernetes' `nullable` is another thing), titles
 go, `const` becomes a one-value enum, `additionalProperties: false` goes because pruning does that work,
-and defaults lose what is null. A default object is written as `{}`: its fields have defaults of their own.
+and defaults lose what is null. Default objects are written out in full, because the API server tries a
+default against the CEL rules before it fills in the defaults within it.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def _structural(node: Schema, defs: dict[str, Schema]) -> Schema:
                 out["enum"] = [value]
             case "default":
                 if value is not None:
-                    out[key] = {} if isinstance(value, dict) else _without_nulls(value)
+                    out[key] = _without_nulls(value)
             case "description":
                 out[key] = " ".join(value.split())
             case _ if key not in _DROPPED:
