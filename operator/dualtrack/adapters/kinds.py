@@ -32,8 +32,9 @@ class Kind:
         return f"/apis/{self.api_version}" if self.group else f"/api/{self.api_version}"
 
     def path(self, namespace: str, name: str = "", subresource: str = "") -> str:
-        """Path of the collection, of one object, or of a subresource of it."""
-        parts = [self.prefix, "namespaces", namespace, self.plural, name, subresource]
+        """Path of the collection, of one object, or of a subresource; no namespace means all of them."""
+        scope = f"namespaces/{namespace}" if namespace else ""
+        parts = [self.prefix, scope, self.plural, name, subresource]
         return "/".join(part for part in parts if part)
 
 

@@ -189,7 +189,7 @@ class KubernetesGateway:
         return await self._json("POST", kind.path(namespace), query=[_MANAGER], body=manifest)
 
     async def apply(self, manifest: Mapping[str, Any], *, force: bool = False) -> JsonObject:
-        """Server-side apply of a complete intent. Without `force`, another manager's field is a `Conflict`."""
+        """Server-side apply of a whole intent. Without `force`, another manager's field is a `Conflict`."""
         kind, namespace, name = _coordinates(manifest)
         return await self._apply(kind.path(namespace, name), manifest, force=force)
 
