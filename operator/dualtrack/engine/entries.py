@@ -1,0 +1,140 @@
+"""Versions as S3 shows them, and the summary that an index keeps of a whole object.
+
+`Entry.to_json` is the contract of `dualtrack engine inventory` and `export`: one object per version, in
+listing order. A text that is not UTF-8 becomes `{"base64": …}`, so that the JSON is valid and nothing is
+lost.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from dualtrack.engine import attributes
+from dualtrack.engine.formats.bodies import ObjectBody
+from dualtrack.engine.formats.versions import Kind, Version
+from dualtrack.engine.formats.xlmeta import XlMeta
+from dualtrack.engine.summary import Summary, summary
+
+__all__ = ["KINDS", "Entry", "Summary", "entries", "json_text", "rfc3339", "summary"]
+
+KINDS: Mapping[Kind, str] = {
+    Kind.OBJECT: "object",
+    Kind.DELETE_MARKER: "deleteMarker",
+    Kind.FREE_VERSION: "freeVersion",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One version. Of a delete marker and a free version only identity and time mean anything."""
+
+    bucket: str
+    key: str
+    version_id: str
+    is_latest: bool
+    kind: str
+    etag: str | None
+    etag_sealed: bool
+    size: int
+    last_modified_ns: int
+    content_type: str | None
+    user_metadata: Mapping[str, str]
+    tags: Mapping[str, str]
+    storage_class: str | None
+    data_dir: str | None
+    inline: bool
+    parts: int
+
+    def to_json(self) -> dict[str, object]:
+        return {
+            "bucket": json_text(self.bucket),
+            "key": json_text(self.key),
+            "versionId": self.version_id,
+            "isLatest": self.is_latest,
+            "kind": self.kind,
+            "etag": None if self.etag is None else json_text(self.etag),
+            "etagSealed": self.etag_sealed,
+            "size": self.size,
+            "lastModified": rfc3339(self.last_modified_ns),
+            "contentType": None if self.content_type is None else json_text(self.content_type),
+            "userMetadata": _json_map(self.user_metadata),
+            "tags": _json_map(self.tags),
+            "storageClass": None if self.storage_class is None else json_text(self.storage_class),
+            "dataDir": self.data_dir,
+            "inline": self.inline,
+            "parts": self.parts,
+        }
+
+
+def entries(bucket: str, key: str, meta: XlMeta) -> list[Entry]:
+    """All versions, newest first; none for a file without versions. CorruptError for a damaged body."""
+    return [_entry(bucket, key, meta, version, number == 0) for number, version in enumerate(meta.versions)]
+
+
+def _entry(bucket: str, key: str, meta: XlMeta, version: Version, latest: bool) -> Entry:
+    body = version.body
+    if not isinstance(body, ObjectBody):
+        return Entry(
+            bucket=bucket,
+            key=key,
+            version_id=version.version_key,
+            is_latest=latest,
+            kind=KINDS[version.kind],
+            etag=None,
+            etag_sealed=False,
+            size=0,
+            last_modified_ns=version.mod_time_ns,
+            content_type=None,
+            user_metadata={},
+            tags={},
+            storage_class=None,
+            data_dir=None,
+            inline=False,
+            parts=0,
+        )
+    etag = attributes.etag(body)
+    inline = attributes.is_inline(body, version.version_key in meta.inline)
+    return Entry(
+        bucket=bucket,
+        key=key,
+        version_id=version.version_key,
+        is_latest=latest,
+        kind=KINDS[version.kind],
+        etag=etag,
+        etag_sealed=etag is None,
+        size=attributes.size(body),
+        last_modified_ns=version.mod_time_ns,
+        content_type=attributes.lower(body.meta_user).get("content-type"),
+        user_metadata=attributes.user_metadata(body),
+        tags=attributes.tags(body),
+        storage_class=attributes.storage_class(body),
+        data_dir=None if inline else attributes.data_dir(body),
+        inline=inline,
+        parts=len(body.part_nums),
+    )
+
+
+def rfc3339(nanoseconds: int) -> str:
+    """UTC with nine digits of a second."""
+    seconds, rest = divmod(nanoseconds, 1_000_000_000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
+
+
+def json_text(text: str) -> object:
+    """The text, or its bytes in base64 where they are no UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return {"base64": base64.b64encode(text.encode("utf-8", "surrogateescape")).decode()}
+    return text
+
+
+def _json_map(values: Mapping[str, str]) -> dict[str, object]:
+    # JSON has no other keys than text: bytes that are none become the replacement character there.
+    return {
+        key.encode("utf-8", "surrogateescape").decode("utf-8", "replace"): json_text(value)
+        for key, value in values.items()
+    }
