@@ -1,0 +1,75 @@
+"""Fixtures that every kind of test shares: drives that real servers have filled, and what their S3 API said."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zstandard
+
+DATA = Path(__file__).parent / "data"
+
+Oracle = dict[str, Any]
+
+
+def unpack(case: str, target: Path) -> Path:
+    """Unpack a case's drives with the modes and times that the server left; the folder holds d1, d2, …"""
+    with (DATA / f"{case}.tar.zst").open("rb") as packed:
+        stream = zstandard.ZstdDecompressor().stream_reader(packed)
+        with tarfile.open(fileobj=stream, mode="r|") as archive:
+            archive.extractall(target, filter="tar")
+    return target
+
+
+@pytest.fixture(scope="session")
+def pristine(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Gives a case's folder, unpacked once a session. Read it; whoever writes takes `drives`."""
+    unpacked: dict[str, Path] = {}
+
+    def case_folder(case: str) -> Path:
+        if case not in unpacked:
+            unpacked[case] = unpack(case, tmp_path_factory.mktemp(case))
+        return unpacked[case]
+
+    return case_folder
+
+
+@pytest.fixture
+def drives(pristine: Callable[[str], Path], tmp_path: Path) -> Callable[[str], Path]:
+    """Gives a copy of a case's folder for this test alone."""
+
+    def case_copy(case: str) -> Path:
+        return Path(shutil.copytree(pristine(case), tmp_path / case, symlinks=True))
+
+    return case_copy
+
+
+@pytest.fixture(scope="session")
+def oracle() -> Callable[[str], Oracle]:
+    """Gives what the server's S3 API said of a case."""
+    read: dict[str, Oracle] = {}
+
+    def case_oracle(case: str) -> Oracle:
+        if case not in read:
+            packed = (DATA / f"{case}.oracle.json.zst").read_bytes()
+            read[case] = json.loads(zstandard.ZstdDecompressor().stream_reader(packed).read())
+        return read[case]
+
+    return case_oracle
+
+
+@pytest.fixture(scope="session")
+def minio_drive(pristine: Callable[[str], Path]) -> Path:
+    """The one drive of `minio-single`, to be read only."""
+    return pristine("minio-single") / "d1"
+
+
+@pytest.fixture(scope="session")
+def rustfs_drive(pristine: Callable[[str], Path]) -> Path:
+    """The first drive of `rustfs-4d`, to be read only."""
+    return pristine("rustfs-4d") / "d1"
