@@ -1,0 +1,123 @@
+"""What goes over the owner's socket: a length and one MessagePack item, with the engine's values in it.
+
+`formats/wire.py` reads MessagePack that a drive holds, with the caps of that format; this is our own protocol
+between two processes of ours, with caps of its own, so it has its own small importer of msgpack. A frame is
+at most 64 MiB; anything that does not decode as expected ends the connection with `OwnerError`.
+Names travel as bytes (`os.fsencode`), because they need not be text.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+import msgpack
+
+from dualtrack.engine.rows import Fingerprint, Generation, Row, RowOrigin, RowState
+from dualtrack.engine.stores.protocol import Batch, BatchResult, Outcome, Put
+from dualtrack.errors import OwnerError
+
+MAX_FRAME = 64 * 1024 * 1024
+_LENGTH = struct.Struct(">I")
+
+
+def send(connection: socket.socket, value: Any) -> None:
+    data = msgpack.packb(value, use_bin_type=True)
+    if len(data) > MAX_FRAME:
+        raise OwnerError(
+            f"a message of {len(data)} bytes is over the {MAX_FRAME} of a frame; use smaller batches"
+        )
+    connection.sendall(_LENGTH.pack(len(data)) + data)
+
+
+def receive(connection: socket.socket) -> Any:
+    """The next item; None where the other side has closed between two frames (no frame is None)."""
+    head = _exactly(connection, _LENGTH.size, at_start=True)
+    if head is None:
+        return None
+    length = _LENGTH.unpack(head)[0]
+    if length > MAX_FRAME:
+        raise OwnerError(f"a frame of {length} bytes was announced; the other side speaks something else")
+    data = _exactly(connection, length, at_start=False)
+    try:
+        return msgpack.unpackb(
+            data, raw=False, use_list=True, strict_map_key=False, max_buffer_size=MAX_FRAME
+        )
+    except (ValueError, TypeError, msgpack.UnpackException) as error:
+        raise OwnerError(f"a frame on the owner's socket cannot be decoded ({error})") from error
+
+
+def _exactly(connection: socket.socket, size: int, *, at_start: bool) -> bytes | None:
+    pieces = bytearray()
+    while len(pieces) < size:
+        piece = connection.recv(min(size - len(pieces), 1 << 20))
+        if not piece:
+            if at_start and not pieces:
+                return None
+            raise OwnerError("the connection to the store's owner ended in the middle of a message")
+        pieces += piece
+    return bytes(pieces)
+
+
+def pack_row(row: Row) -> list[Any]:
+    fingerprint = row.fingerprint
+    return [
+        os.fsencode(row.bucket),
+        os.fsencode(row.key),
+        row.generation.term,
+        row.generation.counter,
+        int(row.state),
+        int(row.origin),
+        [fingerprint.inode, fingerprint.size, fingerprint.mtime_ns, fingerprint.ctime_ns],
+        row.mode,
+        row.uid,
+        row.gid,
+        row.mtime_ns,
+        row.data,
+    ]
+
+
+def unpack_row(item: Sequence[Any]) -> Row:
+    bucket, key, term, counter, state, origin, fingerprint, mode, uid, gid, mtime_ns, data = item
+    return Row(
+        os.fsdecode(bucket),
+        os.fsdecode(key),
+        Generation(term, counter),
+        RowState(state),
+        RowOrigin(origin),
+        Fingerprint(*fingerprint),
+        mode,
+        uid,
+        gid,
+        mtime_ns,
+        data,
+    )
+
+
+def pack_batch(batch: Batch) -> list[Any]:
+    puts = [[pack_row(put.row), put.summary, put.expect, put.versions] for put in batch.puts]
+    return [batch.fence, puts, [[os.fsencode(k), v] for k, v in batch.meta.items()], batch.cursor]
+
+
+def unpack_batch(item: Sequence[Any]) -> Batch:
+    fence, puts, meta, cursor = item
+    for _, _, expect, _ in puts:
+        if expect not in ("older", "any"):
+            raise OwnerError(f"a put that expects {expect!r} is not known")
+    return Batch(
+        fence,
+        tuple(Put(unpack_row(row), summary, expect, versions) for row, summary, expect, versions in puts),
+        {os.fsdecode(name): value for name, value in meta},
+        (cursor[0], cursor[1]) if cursor else None,
+    )
+
+
+def pack_result(result: BatchResult) -> bytes:
+    return bytes(result.outcomes)
+
+
+def unpack_result(item: bytes) -> BatchResult:
+    return BatchResult(tuple(Outcome(each) for each in item))

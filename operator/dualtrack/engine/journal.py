@@ -1,0 +1,231 @@
+"""The dirty journal: which objects' files changed and are not in the store yet, durably, outside the store.
+
+`mark` is durable (fdatasync, shared by whoever marks at the same time) before the caller renames the object's
+file, so that after any crash each file that may differ from its row is on record. `clear` comes after the row
+is committed and is not flushed: a lost clear costs one more read, a lost mark would serve an old row.
+
+The file is a header and fixed slots of 2 KiB, allocated ahead, so that a mark changes no metadata of its
+file. A slot is `crc32 | state | generation | lengths | bucket | key`. A slot that was torn by a crash fails
+its CRC and is passed over: its mark had not returned, so its file was not renamed. Byte 8 of the header says
+that the epoch is broken; `break_epoch` sets it when a mark cannot be written.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import threading
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+
+from dualtrack.engine import files
+from dualtrack.engine.rows import Generation
+from dualtrack.engine.stores.protocol import Place
+from dualtrack.errors import StoreCorruptError
+
+_MAGIC = b"DTJRNL\x00\x01"
+_HEADER_SIZE = 4096
+SLOT_SIZE = 2048
+BLOCK_SLOTS = 1024
+_SLOT = struct.Struct(">IB12sHH")
+_DIRTY = 1
+_CLEAN = bytes(_SLOT.size)
+_BROKEN_OFFSET = len(_MAGIC)
+_BROKEN_FILE = "epoch.broken"
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One mark. Two marks of a key are two tokens, and the key stays dirty until both are cleared."""
+
+    slot: int
+    bucket: str
+    key: str
+
+    @property
+    def place(self) -> Place:
+        return self.bucket, self.key
+
+
+class Journal:
+    """Thread-safe. Only the store's owner opens it."""
+
+    def __init__(self, directory: str, descriptor: int, slots: int) -> None:
+        self._directory = directory
+        self._descriptor = descriptor
+        self._lock = threading.Lock()
+        self._sync_lock = threading.Lock()
+        self._written = 0
+        self._synced = 0
+        self._free = list(range(slots - 1, -1, -1))
+        self._slots = slots
+        self._live: dict[Place, list[Token]] = {}
+
+    @classmethod
+    def open(cls, directory: str) -> Journal:
+        """Open or create `<directory>/journal` and load every dirty key."""
+        files.ensure_directory(directory)
+        path = os.path.join(directory, "journal")
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
+        try:
+            slots = _prepare(descriptor, path)
+            files.sync_directory(directory)
+            journal = cls(directory, descriptor, slots)
+            journal._load()
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return journal
+
+    def _load(self) -> None:
+        used = set()
+        for slot in range(self._slots):
+            place = _decode(os.pread(self._descriptor, SLOT_SIZE, _offset(slot)))
+            if place is not None:
+                used.add(slot)
+                self._live.setdefault(place, []).append(Token(slot, *place))
+        self._free = [slot for slot in self._free if slot not in used]
+
+    def mark(self, bucket: str, key: str, generation: Generation) -> Token:
+        """Durably on record when this returns. Raises OSError if it cannot be, with nothing recorded."""
+        record = _encode(bucket, key, generation)
+        with self._lock:
+            if not self._free:
+                self._grow()
+            token = Token(self._free.pop(), bucket, key)
+            self._live.setdefault(token.place, []).append(token)
+            try:
+                os.pwrite(self._descriptor, record, _offset(token.slot))
+            except OSError:
+                self._forget(token)
+                raise
+            self._written += 1
+            mine = self._written
+        self._sync(mine)
+        return token
+
+    def _sync(self, mine: int) -> None:
+        """Whoever comes first flushes for all who have written by then.
+
+        A failed flush keeps its keys dirty in memory: what lies on the disk is not known.
+        """
+        with self._sync_lock:
+            if self._synced >= mine:
+                return
+            with self._lock:
+                upto = self._written
+            os.fdatasync(self._descriptor)
+            self._synced = upto
+
+    def clear(self, tokens: Iterable[Token]) -> None:
+        """Forget marks whose rows are committed (or whose files were never changed)."""
+        with self._lock:
+            for token in tokens:
+                if token in self._live.get(token.place, ()):
+                    with suppress(OSError):
+                        os.pwrite(self._descriptor, _CLEAN, _offset(token.slot))
+                    self._forget(token)
+
+    def _forget(self, token: Token) -> None:
+        """Take a token out of memory and hand its slot back. The caller holds the lock."""
+        tokens = self._live[token.place]
+        tokens.remove(token)
+        if not tokens:
+            del self._live[token.place]
+        self._free.append(token.slot)
+
+    def _grow(self) -> None:
+        size = _HEADER_SIZE + (self._slots + BLOCK_SLOTS) * SLOT_SIZE
+        os.posix_fallocate(self._descriptor, 0, size)
+        os.fsync(self._descriptor)
+        self._free.extend(range(self._slots + BLOCK_SLOTS - 1, self._slots - 1, -1))
+        self._slots += BLOCK_SLOTS
+
+    def __contains__(self, place: object) -> bool:
+        return place in self._live
+
+    def tokens(self, place: Place) -> tuple[Token, ...]:
+        with self._lock:
+            return tuple(self._live.get(place, ()))
+
+    def places(self) -> Iterator[Place]:
+        with self._lock:
+            return iter(list(self._live))
+
+    @property
+    def depth(self) -> int:
+        """How many keys are dirty."""
+        return len(self._live)
+
+    @property
+    def broken(self) -> bool:
+        flag = os.pread(self._descriptor, 1, _BROKEN_OFFSET)
+        return flag != b"\0" or os.path.exists(os.path.join(self._directory, _BROKEN_FILE))
+
+    def break_epoch(self) -> None:
+        """Record durably that rows may be older than files. Raises OSError only if no way of recording
+        works.
+        """
+        with suppress(OSError):
+            os.pwrite(self._descriptor, b"\1", _BROKEN_OFFSET)
+            os.fdatasync(self._descriptor)
+            return
+        files.write_atomic(os.path.join(self._directory, _BROKEN_FILE), b"broken\n")
+
+    def mend_epoch(self) -> None:
+        """Take the record back, once the trust floor that answers it is durable."""
+        os.pwrite(self._descriptor, b"\0", _BROKEN_OFFSET)
+        os.fdatasync(self._descriptor)
+        files.unlink(os.path.join(self._directory, _BROKEN_FILE), missing_ok=True)
+        files.sync_directory(self._directory)
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+def _offset(slot: int) -> int:
+    return _HEADER_SIZE + slot * SLOT_SIZE
+
+
+def _prepare(descriptor: int, path: str) -> int:
+    """Write a new journal's header, or check an old one's. Returns how many slots there are."""
+    size = os.fstat(descriptor).st_size
+    if size <= _HEADER_SIZE:
+        os.posix_fallocate(descriptor, 0, _HEADER_SIZE + BLOCK_SLOTS * SLOT_SIZE)
+        os.pwrite(descriptor, _MAGIC, 0)
+        os.fsync(descriptor)
+        return BLOCK_SLOTS
+    head = os.pread(descriptor, len(_MAGIC), 0)
+    if head == bytes(len(_MAGIC)):
+        # A crash between allocating and naming it: no mark can have been made yet.
+        os.pwrite(descriptor, _MAGIC, 0)
+        os.fsync(descriptor)
+    elif head != _MAGIC:
+        raise StoreCorruptError(
+            f"{path} does not begin like a journal; which keys are dirty is not known: move it away, raise the "
+            "epoch, and let the sweep read every file again"
+        )
+    return (size - _HEADER_SIZE) // SLOT_SIZE
+
+
+def _encode(bucket: str, key: str, generation: Generation) -> bytes:
+    names = os.fsencode(bucket), os.fsencode(key)
+    body = generation.pack() + struct.pack(">HH", len(names[0]), len(names[1])) + names[0] + names[1]
+    if len(body) + 5 > SLOT_SIZE:
+        raise OSError(f"{bucket}/{key} is too long for a slot of the journal")
+    payload = bytes((_DIRTY,)) + body
+    return zlib.crc32(payload).to_bytes(4, "big") + payload
+
+
+def _decode(slot: bytes) -> Place | None:
+    """The dirty key of a slot; None if it is free, cleared or torn."""
+    if len(slot) < SLOT_SIZE:
+        return None
+    crc, state, _, bucket_length, key_length = _SLOT.unpack_from(slot)
+    end = _SLOT.size + bucket_length + key_length
+    if state != _DIRTY or end > SLOT_SIZE or zlib.crc32(slot[4:end]) != crc:
+        return None
+    middle = _SLOT.size + bucket_length
+    return os.fsdecode(slot[_SLOT.size : middle]), os.fsdecode(slot[middle:end])

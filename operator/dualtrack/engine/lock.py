@@ -1,0 +1,129 @@
+"""The drive's lock, and the fence in it: who may rename and remove files under a drive apart from its server.
+
+A fence in the store stops an obsolete Job's commits, not its renames. So cleanup, restore and mark hold
+`flock` on `<drive>/.dualtrack/lock`, write their fence into that file, and read it again, with the marker,
+before each batch of files. The kernel gives the lock back when the process dies, on the same machine and in
+any container of it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from types import TracebackType
+from typing import TypedDict
+
+from dualtrack.engine import files, marker
+from dualtrack.errors import FencedError, MarkerError, RefusedError
+
+
+class _Content(TypedDict):
+    fence: int
+    runID: str
+
+
+class DriveLock:
+    """Held from `acquire` to `release`."""
+
+    def __init__(self, drive: str, descriptor: int, fence: int, run_id: str, state: marker.Marker) -> None:
+        self._drive = drive
+        self._descriptor = descriptor
+        self._fence = fence
+        self._run_id = run_id
+        self._marker = state
+
+    @classmethod
+    def acquire(cls, drive: str, fence: int, run_id: str) -> DriveLock:
+        """Take the lock and raise its fence. `RefusedError` if held, `FencedError` if a newer run had it."""
+        files.ensure_directory(marker.control_directory(drive))
+        path = _path(drive)
+        descriptor = files.lock_file(path)
+        if descriptor is None:
+            raise RefusedError(
+                f"{path} is held by {_holder(path)}: another verb is changing files on this drive; "
+                "wait for it or stop it, then try again"
+            )
+        try:
+            lock = cls(drive, descriptor, fence, run_id, marker.read(drive))
+            known = _read(descriptor)
+            if known["fence"] > fence or (known["fence"] == fence and known["runID"] not in ("", run_id)):
+                raise FencedError(
+                    f"run {run_id} has fence {fence}, but run {known['runID']} with fence {known['fence']} has "
+                    f"already changed files on {drive}; this run is obsolete and must end"
+                )
+            lock._write()
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return lock
+
+    @property
+    def marker(self) -> marker.Marker:
+        """The marker as it was when this lock was taken, or last moved under it."""
+        return self._marker
+
+    def check(self) -> None:
+        """Before each batch of files: still our lock, our fence and the marker that we began with."""
+        try:
+            same = os.path.samestat(os.fstat(self._descriptor), os.stat(_path(self._drive)))
+        except FileNotFoundError:
+            same = False
+        known = _read(self._descriptor)
+        if not same or (known["fence"], known["runID"]) != (self._fence, self._run_id):
+            raise FencedError(
+                f"the lock of {self._drive} was taken over by run {known['runID']} (fence {known['fence']}); "
+                f"run {self._run_id} is obsolete and must end"
+            )
+        if (found := marker.read(self._drive)) != self._marker:
+            raise MarkerError(
+                f"the marker of {self._drive} changed from {self._marker.state} to {found.state} during run "
+                f"{self._run_id}; nothing more was changed: find out who moved it before going on"
+            )
+
+    def move_marker(self, new: marker.Marker) -> None:
+        """Write the marker, once the step that it names has been verified."""
+        self.check()
+        marker.write(self._drive, new)
+        self._marker = new
+
+    def release(self) -> None:
+        os.close(self._descriptor)
+
+    def __enter__(self) -> DriveLock:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+    def _write(self) -> None:
+        # In place: a new file would not be the one that others wait on.
+        text = json.dumps({"fence": self._fence, "runID": self._run_id}).encode()
+        os.pwrite(self._descriptor, text.ljust(512), 0)
+        os.fsync(self._descriptor)
+
+
+def _path(drive: str) -> str:
+    return os.path.join(marker.control_directory(drive), "lock")
+
+
+def _read(descriptor: int) -> _Content:
+    data = os.pread(descriptor, 512, 0)
+    if not data.strip(b" \0"):
+        return {"fence": 0, "runID": ""}
+    try:
+        fields = json.loads(data)
+        return {"fence": int(fields["fence"]), "runID": str(fields["runID"])}
+    except (ValueError, KeyError, TypeError) as error:
+        raise FencedError(
+            f"the drive's lock file cannot be read ({error}); find out which run changed files last"
+        ) from error
+
+
+def _holder(path: str) -> str:
+    try:
+        with open(path, "rb") as file:
+            return f"run {json.loads(file.read(512))['runID']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process"

@@ -1,0 +1,93 @@
+"""What a batch does to the rows it finds: a pure function, so that every store decides alike.
+
+A store reads the rows of a batch, asks here, and writes what comes back, all in one transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass
+
+from dualtrack.engine.rows import Generation, RowOrigin, is_system
+from dualtrack.engine.stores import envelope
+from dualtrack.engine.stores.protocol import Outcome, Place, Put
+
+Counters = dict[str, tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """`value` is the row's envelope, `index` the packed index entry; `unlist`: an entry may have to go."""
+
+    value: bytes
+    index: bytes
+    unlist: bool
+
+
+def decide(
+    drive: bytes,
+    fulls: Sequence[bytes],
+    puts: Sequence[Put],
+    known: Mapping[bytes, envelope.Stored],
+    trust: Generation,
+    dirty: Container[Place],
+) -> tuple[tuple[Outcome, ...], dict[bytes, Change], Counters]:
+    """One outcome a put, and what is to be written for those that are applied.
+
+    A later put of the same batch sees the earlier ones.
+    """
+    latest = dict(known)
+    outcomes: list[Outcome] = []
+    changes: dict[bytes, Change] = {}
+    counters: Counters = {}
+    for full, put in zip(fulls, puts, strict=True):
+        before = latest.get(full)
+        if is_system(put.row.bucket) and put.summary:
+            raise ValueError(f"{put.row.bucket} is a system volume: it has no index entry")
+        check = envelope.summary_check(drive, full, put.summary)
+        after = envelope.Stored(put.row, put.versions if put.row.present else 0, check)
+        outcome = _outcome(put, before, after, trust, dirty)
+        outcomes.append(outcome)
+        if outcome is not Outcome.APPLIED:
+            continue
+        index = envelope.pack_index(put.summary, check) if put.summary else b""
+        value = envelope.pack(drive, full, after.row, after.versions, check)
+        changes[full] = Change(value, index, before is not None and before.summary_check != 0)
+        latest[full] = after
+        _count(counters, before, after)
+    return tuple(outcomes), changes, counters
+
+
+def _outcome(
+    put: Put,
+    before: envelope.Stored | None,
+    after: envelope.Stored,
+    trust: Generation,
+    dirty: Container[Place],
+) -> Outcome:
+    sweeping = put.expect == "older"
+    if sweeping and (put.row.bucket, put.row.key) in dirty:
+        return Outcome.DIRTY
+    if before is None:
+        return Outcome.APPLIED
+    same = (
+        before.row.same_content(after.row)
+        and before.versions == after.versions
+        and before.summary_check == after.summary_check
+    )
+    if same and before.row.generation >= min(trust, after.row.generation):
+        return Outcome.SAME
+    if before.row.generation >= after.row.generation:
+        return Outcome.NEWER
+    if sweeping and before.row.origin is RowOrigin.KV:
+        return Outcome.NEWER
+    return Outcome.APPLIED
+
+
+def _count(counters: Counters, before: envelope.Stored | None, after: envelope.Stored) -> None:
+    objects = int(after.row.present) - int(before is not None and before.row.present)
+    versions = after.versions - (before.versions if before else 0)
+    if objects or versions:
+        bucket = after.row.bucket
+        had = counters.get(bucket, (0, 0))
+        counters[bucket] = (had[0] + objects, had[1] + versions)

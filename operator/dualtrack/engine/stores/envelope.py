@@ -1,0 +1,161 @@
+"""The bytes around a row: what finds a flipped bit, a value under the wrong key and a row of another drive.
+
+LMDB checks nothing, so every value carries its own proof. Layout, big-endian:
+
+    magic "DR" | schema u8 | state u8 | origin u8 | 0 | generation (u32, u64) | fingerprint (u64 inode, u64
+    size, i64 mtime, i64 ctime) | mode u32 | uid u32 | gid u32 | mtime i64 | check of the summary u64 |
+    versions u32 | length u32 | XXH3-128 | payload
+
+The XXH3-128 goes over drive id, bucket, key, header and payload; through the check of the summary it also
+covers the index entry that belongs to this row. An index entry is the summary and that check: XXH3-64 over
+drive id, bucket, key and summary. A meta value is the value and an XXH3-64 over its name and itself.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+import xxhash
+
+from dualtrack.engine.rows import Fingerprint, Generation, Row, RowOrigin, RowState
+from dualtrack.engine.stores import keys
+from dualtrack.errors import StoreCorruptError, StoreVersionError
+
+SCHEMA = 1
+_MAGIC = b"DR"
+_HEADER = struct.Struct(">2sBBBBIQQQqqIIIqQII")
+_CHECK = 16
+_SMALL_CHECK = 8
+OVERHEAD = _HEADER.size + _CHECK
+_STATES = {int(state): state for state in RowState}
+_ORIGINS = {int(origin): origin for origin in RowOrigin}
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A row as it lies in the store, verified, with what only the store needs to know of it."""
+
+    row: Row
+    versions: int
+    summary_check: int
+
+
+def _seal(drive: bytes, full: bytes, header: bytes, payload: bytes) -> bytes:
+    return xxhash.xxh3_128_digest(b"\0".join((drive, full, header)) + payload)
+
+
+def summary_check(drive: bytes, full: bytes, summary: bytes) -> int:
+    """0 for a row without an index entry."""
+    return xxhash.xxh3_64_intdigest(b"\0".join((drive, full, summary))) if summary else 0
+
+
+def pack(drive: bytes, full: bytes, row: Row, versions: int, check: int) -> bytes:
+    fingerprint = row.fingerprint
+    header = _HEADER.pack(
+        _MAGIC,
+        SCHEMA,
+        row.state,
+        row.origin,
+        0,
+        row.generation.term,
+        row.generation.counter,
+        fingerprint.inode,
+        fingerprint.size,
+        fingerprint.mtime_ns,
+        fingerprint.ctime_ns,
+        row.mode,
+        row.uid,
+        row.gid,
+        row.mtime_ns,
+        check,
+        versions,
+        len(row.data),
+    )
+    return b"".join((header, _seal(drive, full, header, row.data), row.data))
+
+
+def unpack(drive: bytes, full: bytes, value: bytes) -> Stored:
+    """The verified row stored as `value` under `full`. Raises `StoreCorruptError` naming the object."""
+    header = value[: _HEADER.size]
+    if len(value) < OVERHEAD or header[:2] != _MAGIC:
+        raise _damaged(full, "does not begin like a row")
+    payload = value[OVERHEAD:]
+    if value[_HEADER.size : OVERHEAD] != _seal(drive, full, header, payload):
+        raise _damaged(full, "does not match its checksum, or belongs to another key or drive")
+    (
+        _,
+        schema,
+        state,
+        origin,
+        _,
+        term,
+        counter,
+        inode,
+        size,
+        file_mtime,
+        ctime,
+        mode,
+        uid,
+        gid,
+        mtime,
+        check,
+        versions,
+        length,
+    ) = _HEADER.unpack(header)
+    if schema != SCHEMA:
+        raise StoreVersionError(
+            f"the row of {full!r} has schema {schema}, this build knows {SCHEMA}; use a newer one"
+        )
+    if length != len(payload):
+        raise _damaged(full, f"announces {length} bytes and holds {len(payload)}")
+    bucket, key = keys.split_full(full)
+    row = Row(
+        bucket,
+        key,
+        Generation(term, counter),
+        _STATES[state],
+        _ORIGINS[origin],
+        Fingerprint(inode, size, file_mtime, ctime),
+        mode,
+        uid,
+        gid,
+        mtime,
+        payload,
+    )
+    return Stored(row, versions, check)
+
+
+def pack_index(summary: bytes, check: int) -> bytes:
+    return check.to_bytes(_SMALL_CHECK, "big") + summary
+
+
+def unpack_index(drive: bytes, full: bytes, value: bytes) -> tuple[bytes, int]:
+    """(summary, its check) of a verified index entry."""
+    summary = value[_SMALL_CHECK:]
+    check = int.from_bytes(value[:_SMALL_CHECK], "big")
+    if not summary or check != summary_check(drive, full, summary):
+        raise _damaged(full, "has an index entry that does not match its checksum")
+    return summary, check
+
+
+def pack_meta(name: bytes, value: bytes) -> bytes:
+    return xxhash.xxh3_64_digest(name + b"\0" + value) + value
+
+
+def unpack_meta(name: bytes, stored: bytes) -> bytes:
+    value = stored[_SMALL_CHECK:]
+    if stored[:_SMALL_CHECK] != xxhash.xxh3_64_digest(name + b"\0" + value):
+        raise StoreCorruptError(
+            f"the store's value {name.decode(errors='replace')!r} does not match its checksum; "
+            "use a snapshot of the store, or rebuild it from the drive while no file has been cleaned up"
+        )
+    return value
+
+
+def _damaged(full: bytes, what: str) -> StoreCorruptError:
+    bucket, key = keys.split_full(full)
+    return StoreCorruptError(
+        f"the row of {bucket}/{key} {what}; use a snapshot of the store, or rebuild it from the drive "
+        "while no file has been cleaned up"
+    )

@@ -1,0 +1,109 @@
+"""Looks at the directory and the file of an LMDB store before anything maps it.
+
+LMDB maps its file. On a network file system, or with a file that ends before the pages it refers to, the
+price is not an exception but silent damage or a SIGBUS that kills the server. So both are found out first, by
+plain reads.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import logging
+import os
+import struct
+import subprocess
+import sys
+
+from dualtrack.errors import StoreCorruptError, StoreError
+
+DATA_FILE = "data.mdb"
+_GIB = 2**30
+_SOUND = {0xEF53: "ext4", 0x58465342: "xfs", 0x9123683E: "btrfs"}
+_FOR_TESTS = {0x01021994: "tmpfs", 0x794C7630: "overlay"}
+_META_MAGIC = 0xBEEFC0DE
+_META = struct.Struct("<II8xQI44x48xQQ")
+_PAGE_HEADER = 16
+_PROBE_SECONDS = 600
+_log = logging.getLogger(__name__)
+_libc = ctypes.CDLL(ctypes.util.find_library("c"), use_errno=True)
+
+
+def file_system(path: str) -> int:
+    """The magic number of the file system that holds `path` (statfs)."""
+    buffer = ctypes.create_string_buffer(256)
+    if _libc.statfs(os.fsencode(path), buffer) != 0:
+        code = ctypes.get_errno()
+        raise StoreError(f"statfs of {path} failed: {os.strerror(code)}")
+    return int.from_bytes(buffer.raw[:8], sys.byteorder) & 0xFFFFFFFF
+
+
+def refuse_unsound(path: str) -> None:
+    """Raise `StoreError` unless a local file system that LMDB is safe on holds `path`."""
+    magic = file_system(path)
+    if magic in _SOUND:
+        return
+    if magic in _FOR_TESTS:
+        _log.warning("store on %s path=%s: fit for tests only", _FOR_TESTS[magic], path)
+        return
+    raise StoreError(
+        f"{path} lies on a file system of type {magic:#x}; an LMDB store needs a local ext4, xfs or btrfs "
+        "(never NFS, CIFS or FUSE): choose another --store"
+    )
+
+
+def default_map_size(path: str) -> int:
+    """As large as the file system: the disk is full before the map, which therefore never has to grow.
+
+    The map costs addresses, not memory; the file is sparse.
+    """
+    status = os.statvfs(path)
+    return min(max(status.f_blocks * status.f_frsize, _GIB), 16 * 1024 * _GIB)
+
+
+def refuse_truncated(directory: str) -> None:
+    """Raise `StoreCorruptError` if the file is shorter than what it refers to.
+
+    LMDB may end a file early when the last pages of a transaction were never needed, so a short file alone
+    proves nothing: a child process walks it, and dies instead of us if pages are missing.
+    """
+    path = os.path.join(directory, DATA_FILE)
+    if not os.path.exists(path) or os.path.getsize(path) == 0:
+        return
+    if os.path.getsize(path) >= _announced_size(path):
+        return
+    command = "import sys; from dualtrack.engine.stores.lmdb import probe; probe(sys.argv[1])"
+    child = subprocess.run(
+        [sys.executable, "-c", command, directory], capture_output=True, timeout=_PROBE_SECONDS, check=False
+    )
+    if child.returncode != 0:
+        raise _damaged(path, f"is truncated (a process that read it ended with {child.returncode})")
+
+
+def _announced_size(path: str) -> int:
+    """Page size times the number of pages, from the newer of the two meta pages."""
+    with open(path, "rb") as file:
+        head = file.read(_PAGE_HEADER + _META.size)
+        page_size = _meta(path, head)[3]
+        if page_size not in (4096, 8192, 16384, 32768, 65536):
+            raise _damaged(path, f"claims pages of {page_size} bytes")
+        file.seek(page_size)
+        second = file.read(_PAGE_HEADER + _META.size)
+    newest = max((_meta(path, page) for page in (head, second)), key=lambda meta: meta[5])
+    return int(page_size * (newest[4] + 1))
+
+
+def _meta(path: str, page: bytes) -> tuple[int, ...]:
+    if len(page) < _PAGE_HEADER + _META.size:
+        raise _damaged(path, "ends within its first two pages")
+    meta = _META.unpack_from(page, _PAGE_HEADER)
+    if meta[0] != _META_MAGIC:
+        raise _damaged(path, "does not begin like an LMDB file")
+    return meta
+
+
+def _damaged(path: str, what: str) -> StoreCorruptError:
+    return StoreCorruptError(
+        f"{path} {what}; put a snapshot in its place, or remove the store and migrate again while no file "
+        "has been cleaned up"
+    )

@@ -1,0 +1,104 @@
+"""An ordered table of full keys of any length, over the two LMDB tables that `keys.py` describes.
+
+Knows branches and children, not what the values mean. Every function takes the transaction it works in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from dualtrack.engine.stores import keys
+
+
+class Cursor(Protocol):
+    def set_range(self, key: bytes) -> bool: ...
+    def iternext(self, keys: bool = ..., values: bool = ...) -> Iterator[Any]: ...
+    def getmulti(self, keys: list[bytes]) -> Any: ...
+
+
+class Transaction(Protocol):
+    def get(self, key: bytes, default: Any = ..., *, db: Any = ...) -> Any: ...
+    def put(self, key: bytes, value: bytes, *, db: Any = ...) -> bool: ...
+    def delete(self, key: bytes, value: bytes = ..., db: Any = ...) -> bool: ...
+    def cursor(self, db: Any = ...) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    main: Any
+    long: Any
+
+    def get(self, txn: Transaction, full: bytes) -> bytes | None:
+        if len(full) <= keys.ROOT_SEGMENT:
+            value: bytes | None = txn.get(full, db=self.main)
+            return value
+        place = self._descend(txn, full, None)
+        return txn.get(place, db=self.long) if place else None
+
+    def get_many(self, txn: Transaction, fulls: Iterable[bytes]) -> dict[bytes, bytes]:
+        """Those that are there. One cursor over sorted keys is several times faster than single gets."""
+        short = sorted(full for full in fulls if len(full) <= keys.ROOT_SEGMENT)
+        found: dict[bytes, bytes] = dict(txn.cursor(db=self.main).getmulti(short)) if short else {}
+        for full in fulls:
+            if len(full) > keys.ROOT_SEGMENT and (value := self.get(txn, full)) is not None:
+                found[full] = value
+        return found
+
+    def put(self, txn: Transaction, full: bytes, value: bytes, new_child: Callable[[], int]) -> None:
+        if len(full) <= keys.ROOT_SEGMENT:
+            txn.put(full, value, db=self.main)
+            return
+        place = self._descend(txn, full, new_child)
+        assert place is not None
+        txn.put(place, value, db=self.long)
+
+    def delete(self, txn: Transaction, full: bytes) -> None:
+        """Forget a key. Branches stay: an empty one costs a few bytes and is passed over."""
+        if len(full) <= keys.ROOT_SEGMENT:
+            txn.delete(full, db=self.main)
+        elif place := self._descend(txn, full, None):
+            txn.delete(place, db=self.long)
+
+    def iterate(self, txn: Transaction, start: bytes, *, inclusive: bool) -> Iterator[tuple[bytes, bytes]]:
+        """(full key, value) from `start` on, in order."""
+        yield from self._walk(txn, self.main, b"", b"", start, inclusive)
+
+    def _descend(self, txn: Transaction, full: bytes, new_child: Callable[[], int] | None) -> bytes | None:
+        """The key under which a long full key lies in the table of long keys; None if no branch leads
+        there.
+        """
+        table, prefix = self.main, b""
+        pieces = keys.segments(full)
+        for piece in pieces[:-1]:
+            name = prefix + keys.branch(piece)
+            child = txn.get(name, db=table)
+            if child is None:
+                if new_child is None:
+                    return None
+                child = keys.pack_child(new_child())
+                txn.put(name, child, db=table)
+            table, prefix = self.long, bytes(child)
+        return prefix + pieces[-1]
+
+    def _walk(
+        self, txn: Transaction, table: Any, prefix: bytes, before: bytes, start: bytes, inclusive: bool
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """`prefix` is the child id that keys of this level begin with, `before` the full key down to it."""
+        size = keys.CHILD_SEGMENT if prefix else keys.ROOT_SEGMENT
+        first, rest = start[:size], start[size:]
+        seek = prefix + (keys.branch(first) if rest else first)
+        cursor = txn.cursor(db=table)
+        if not cursor.set_range(seek):
+            return
+        depth = len(prefix)
+        for stored, value in cursor.iternext(keys=True, values=True):
+            if depth and stored[:depth] != prefix:
+                return
+            if keys.is_branch(stored):
+                deeper = rest if stored == seek else b""
+                inner = inclusive or not deeper
+                yield from self._walk(txn, self.long, bytes(value), before + stored[depth:-1], deeper, inner)
+            elif inclusive or stored != seek or rest:
+                yield before + stored[depth:], value
