@@ -8,13 +8,12 @@ be asked for.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Final
+from typing import Annotated, Final
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, StrictInt
 
 from dualtrack.api import cel
 from dualtrack.api.fields import (
-    Count,
     DecimalText,
     LabelName,
     Percent,
@@ -81,7 +80,7 @@ class GateArgument(SpecModel):
 class Evidence(SpecModel):
     """How much evidence a verdict needs."""
 
-    confidence_percent: int = Field(95, ge=50, le=99, strict=True)
+    confidence_percent: Annotated[StrictInt, Field(ge=50, le=99)] = 95
     """Confidence of the one-sided Clopper-Pearson bounds, in percent."""
     minimum_bad_events: PositiveCount = 5
     """A gate trips only with at least so many bad events in the failure window."""
@@ -129,13 +128,13 @@ class Evaluation(SpecModel):
 
     model_config = ConfigDict(json_schema_extra=cel.rules(cel.FAILURE_WINDOW_COVERS_INTERVAL))
 
-    interval_seconds: Seconds = Field(60, ge=2, le=3600)
+    interval_seconds: Annotated[Seconds, Field(ge=2, le=3600)] = 60
     """Length of one interval of the grid on which gates are evaluated and time is counted."""
     minimum_coverage_percent: Percent = 95
     """Share of the trailing window that must have been observed before a phase is left."""
-    failure_window_seconds: Seconds = Field(1800, ge=2, le=86_400)
+    failure_window_seconds: Annotated[Seconds, Field(ge=2, le=86_400)] = 1800
     """A gate trips on what happened within this window."""
-    consecutive_failure_limit: Count = Field(3, ge=1, le=1000)
+    consecutive_failure_limit: Annotated[StrictInt, Field(ge=1, le=1000)] = 3
     """So many intervals in a row must trip before a Normal gate acts."""
 
 
