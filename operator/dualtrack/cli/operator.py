@@ -16,7 +16,7 @@ from typing import Final
 import kopf
 
 import dualtrack
-from dualtrack.controller.options import Options
+from dualtrack.controller.options import Options, quiet_logs
 from dualtrack.controller.reconcile import Core
 from dualtrack.controller.run import run
 from dualtrack.errors import UsageError
@@ -101,6 +101,8 @@ def execute(arguments: argparse.Namespace) -> int:
         os.environ["KUBECONFIG"] = options.kubeconfig
     formats = {"json": kopf.LogFormat.JSON, "text": kopf.LogFormat.FULL}
     kopf.configure(debug=arguments.debug, log_format=formats[arguments.log_format])
+    if not arguments.debug:
+        quiet_logs()
     asyncio.run(run(options, Core(decide=decide, queries=queries)))
     return 0
 

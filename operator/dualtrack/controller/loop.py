@@ -2,7 +2,7 @@
 
 kopf stops calling a daemon that has returned or raised, and then takes the finalizer away; so the loop ends
 only when kopf says so, and catches whatever a pass raises. It never touches kopf's `patch`, because one
-refused patch kills a daemon for good (`docs/adr` and the facts page of kopf name the cases).
+refused patch kills a daemon for good.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import kopf
 
 from dualtrack.api import names
 from dualtrack.controller.health import Heartbeats
-from dualtrack.controller.options import DIFF_BASE_KEY, Options
+from dualtrack.controller.options import Options
 from dualtrack.controller.reconcile import Outcome, Reconciler
 from dualtrack.controller.selectors import matches
 from dualtrack.errors import DualTrackError
@@ -24,7 +24,11 @@ from dualtrack.errors import DualTrackError
 log = logging.getLogger(__name__)
 
 LONGEST_BACKOFF_SECONDS: Final = 60.0
-OUR_ANNOTATIONS: Final = frozenset({f"{names.GROUP}/{DIFF_BASE_KEY}"})
+KOPF_ANNOTATIONS: Final = (
+    f"{names.GROUP}/release",
+    f"{names.GROUP}/kopf-managed",
+    f"{names.GROUP}/touch-dummy",
+)
 
 Key = tuple[str, str]
 
@@ -38,7 +42,9 @@ def fingerprint(body: Mapping[str, Any]) -> tuple[object, ...]:
     """What of a migration is a wish: its status is our own writing, and must not wake us."""
     metadata = body["metadata"]
     annotations = {
-        key: value for key, value in (metadata.get("annotations") or {}).items() if key not in OUR_ANNOTATIONS
+        key: value
+        for key, value in (metadata.get("annotations") or {}).items()
+        if key not in KOPF_ANNOTATIONS
     }
     return (
         metadata["uid"],

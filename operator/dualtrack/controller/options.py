@@ -7,6 +7,7 @@ these off or bounds it; `docs/internals/contracts.md` §7 says what is left for 
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,7 +17,6 @@ from dualtrack.api import names
 from dualtrack.rollout.world import Installation
 
 LIVENESS_PATH: Final = "/healthz"
-DIFF_BASE_KEY: Final = "last-handled-configuration"
 MANAGED_SELECTOR: Final = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
 
 
@@ -40,9 +40,7 @@ def kopf_settings() -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
     settings.persistence.finalizer = names.FINALIZER
     settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=names.GROUP)
-    settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(
-        prefix=names.GROUP, key=DIFF_BASE_KEY
-    )
+    settings.persistence.diffbase_storage = NoDiffBase()
     settings.posting.enabled = False
     settings.peering.standalone = True
     settings.scanning.disabled = True
@@ -55,3 +53,23 @@ def kopf_settings() -> kopf.OperatorSettings:
     settings.execution.max_workers = 16
     settings.process.ultimate_exiting_timeout = 40
     return settings
+
+
+class NoDiffBase(kopf.DiffBaseStorage):
+    """Tells kopf that nothing has changed since the last time, and keeps no copy of the spec.
+
+    We compare with the cluster, never with what was handled before; kopf's own storage would write the
+    whole spec into an annotation again at each change.
+    """
+
+    def fetch(self, *, body: kopf.Body) -> kopf.BodyEssence | None:
+        return self.build(body=body)
+
+    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
+        """Nothing to keep."""
+
+
+def quiet_logs() -> None:
+    """Leave out a line for each watched event and each probe: logs tell transitions."""
+    for name in ("kopf.objects", "kopf.activities.probe", "aiohttp.access"):
+        logging.getLogger(name).setLevel(logging.WARNING)

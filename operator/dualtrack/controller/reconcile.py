@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 CONFLICT_SECONDS: Final = 1.0
 GONE_SECONDS: Final = 3600.0
+MOST_UNTOLD: Final = 20
 
 
 class PassError(DualTrackError):
@@ -68,6 +69,7 @@ class _Memory:
     watched: Watched | None = None
     decided: Mapping[str, Any] | None = None
     stored: Mapping[str, Any] | None = None
+    untold: tuple[Event, ...] = ()
 
 
 class Reconciler:
@@ -127,7 +129,9 @@ class Reconciler:
         )
         memory.watched = _watched(seen)
         decision = self._core.decide(seen)
-        events = [action for action in decision.actions if isinstance(action, Event)]
+        # Events are told once what they tell is on record; a pass that fails leaves them to the next.
+        events = tuple(action for action in decision.actions if isinstance(action, Event))
+        memory.untold = tuple(dict.fromkeys((*memory.untold, *events)))[-MOST_UNTOLD:]
         await self._act(namespace, name, decision, memory)
         try:
             await self._report(migration, decision, memory)
@@ -137,8 +141,9 @@ class Reconciler:
                 "status decided from an older version", extra={"namespace": namespace, "migration": name}
             )
             return Outcome(CONFLICT_SECONDS), "conflict"
-        for event in events:
+        for event in memory.untold:
             await self._tell(migration, event, now)
+        memory.untold = ()
         self._metrics.publish(namespace, name, decision.status)
         return Outcome(decision.delay_seconds, decision.done), "ok"
 
