@@ -1,4 +1,4 @@
-"""Fixtures that every kind of test shares: drives that real servers have filled, and what their S3 API said."""
+"""Fixtures that all tests share: drives that real servers have filled, and what their S3 API said of them."""
 
 from __future__ import annotations
 

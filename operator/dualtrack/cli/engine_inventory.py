@@ -1,0 +1,96 @@
+"""`dualtrack engine inventory`: what a drive holds. It reads files, needs no store and writes nothing.
+
+What cannot be read is named on standard error, each with its class, and the command then ends with the exit
+code of IncompleteError: a list with silent gaps would be worse than none.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, fields
+from typing import TYPE_CHECKING
+
+from dualtrack.engine.drive import Drive
+from dualtrack.engine.entries import Entry, json_text
+from dualtrack.engine.inventory import Counts, Tally, count_inodes, inventory
+from dualtrack.errors import IncompleteError, UsageError
+
+if TYPE_CHECKING:
+    from argparse import _SubParsersAction
+
+    Subparsers = _SubParsersAction[argparse.ArgumentParser]
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Declare the verb."""
+    summary = "list every version on a drive, or count them by bucket"
+    parser = subparsers.add_parser("inventory", help=summary, description=summary)
+    parser.add_argument("--drive", action="append", required=True, metavar="DIR", help="a server's drive")
+    parser.add_argument("--bucket", action="append", metavar="NAME", help="only this bucket; may be repeated")
+    parser.add_argument(
+        "--format",
+        choices=("table", "jsonl", "summary"),
+        default="table",
+        help="jsonl: one object per version, in listing order; summary: one object with the counts",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the inventory. IncompleteError where something could not be read."""
+    if len(arguments.drive) > 1:
+        raise UsageError("--drive: this release reads one drive at a time; call it once per drive")
+    drive = Drive.open(arguments.drive[0])
+    buckets = drive.buckets()
+    wanted = buckets if arguments.bucket is None else arguments.bucket
+    if missing := sorted(set(wanted) - set(buckets)):
+        raise UsageError(f"--bucket {missing[0]}: there is no such bucket on {drive.path}")
+    tally = Tally()
+    found = inventory(drive, tally, buckets=wanted)
+    if arguments.format == "jsonl":
+        for line in json_lines(found):
+            sys.stdout.write(line)
+    else:
+        for _ in found:
+            pass
+        for bucket in wanted:
+            tally.buckets[bucket].inodes = count_inodes(drive, bucket)
+        sys.stdout.write(summary_json(tally) if arguments.format == "summary" else table(tally))
+    sys.stdout.flush()
+    return _report(drive, tally)
+
+
+def json_lines(entries: Iterable[Entry]) -> Iterator[str]:
+    for entry in entries:
+        yield json.dumps(entry.to_json(), separators=(",", ":")) + "\n"
+
+
+def summary_json(tally: Tally) -> str:
+    buckets = {bucket: asdict(counts) for bucket, counts in tally.buckets.items()}
+    return json.dumps({"buckets": buckets, "total": asdict(tally.total())}, separators=(",", ":")) + "\n"
+
+
+def table(tally: Tally) -> str:
+    """Counts by bucket, with a total, in columns."""
+    names = [field.name for field in fields(Counts)]
+    rows = [["bucket", *(name.replace("_", " ") for name in names)]]
+    for bucket, counts in (*tally.buckets.items(), ("total", tally.total())):
+        rows.append([bucket, *(str(getattr(counts, name)) for name in names)])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "".join(
+        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() + "\n"
+        for row in rows
+    )
+
+
+def _report(drive: Drive, tally: Tally) -> int:
+    for stranger in drive.strangers():
+        print(f"not a bucket: {json.dumps(json_text(stranger))}", file=sys.stderr)
+    for problem in tally.problems:
+        print(f"unreadable: {problem.reason}: {json.dumps(json_text(problem.message))}", file=sys.stderr)
+    if tally.problems:
+        raise IncompleteError(f"{len(tally.problems)} files or directories of {drive.path} could not be read")
+    return 0
