@@ -41,3 +41,8 @@ check: venv ## Format, lint, types, contracts, generated files
 	.venv/bin/ruff check operator tests hack
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+
+.PHONY: manifests
+manifests: venv ## Write the CRD, the chart's copy of it and manifests/install.yaml
+	$(PY) -m dualtrack.api.crdgen
+	$(PY) hack/manifests.py

@@ -40,18 +40,16 @@ class Kind:
 
 MIGRATION: Final = Kind(names.API_VERSION, names.KIND, names.PLURAL)
 DEPLOYMENT: Final = Kind("apps/v1", "Deployment", "deployments")
-STATEFUL_SET: Final = Kind("apps/v1", "StatefulSet", "statefulsets")
 POD: Final = Kind("v1", "Pod", "pods")
 CLAIM: Final = Kind("v1", "PersistentVolumeClaim", "persistentvolumeclaims")
 SECRET: Final = Kind("v1", "Secret", "secrets")
-CONFIG_MAP: Final = Kind("v1", "ConfigMap", "configmaps")
 JOB: Final = Kind("batch/v1", "Job", "jobs")
 LEASE: Final = Kind("coordination.k8s.io/v1", "Lease", "leases")
 AUTOSCALER: Final = Kind("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers")
 EVENT: Final = Kind("events.k8s.io/v1", "Event", "events")
 
 KINDS: Final = (
-    MIGRATION, DEPLOYMENT, STATEFUL_SET, POD, CLAIM, SECRET, CONFIG_MAP, JOB, LEASE, AUTOSCALER, EVENT,
+    MIGRATION, DEPLOYMENT, POD, CLAIM, SECRET, JOB, LEASE, AUTOSCALER, EVENT,
 )  # fmt: skip
 
 

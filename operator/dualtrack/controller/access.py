@@ -36,13 +36,11 @@ class Rule:
 RULES: Final = (
     Rule(names.GROUP, names.PLURAL, ("get", "list", "watch", "patch"), "read migrations; keep the finalizer"),
     Rule(names.GROUP, f"{names.PLURAL}/status", ("patch",), "report"),
-    Rule(names.GROUP, f"{names.PLURAL}/finalizers", ("update",), "own Jobs that block the owner's deletion"),
     Rule("apps", "deployments", ("get", "list", "watch", "patch"), "switch the target's environment"),
     Rule("", "pods", ("get", "list", "watch"), "see which pods run in which mode"),
     Rule("", "pods/log", ("get",), "read the progress of Jobs"),
     Rule("", "persistentvolumeclaims", ("get",), "check the drives' claims"),
     Rule("", "secrets", ("get",), "read the tokens that a migration refers to"),
-    Rule("", "configmaps", ("get", "create", "patch", "delete"), "set the pace of Jobs"),
     Rule("batch", "jobs", ("get", "list", "watch", "create", "patch", "delete"), "run the engine"),
     Rule("coordination.k8s.io", "leases", ("get", "create", "patch", "delete"), "claim targets"),
     Rule(
