@@ -66,7 +66,7 @@ def new_object_version(
         ec_dist=(1,),
         csum_algo=_HIGHWAYHASH,
         part_nums=tuple(part.number for part in parts),
-        part_etags=tuple(part.etag for part in parts),
+        part_etags=tuple(part.etag for part in parts) if any(part.etag for part in parts) else (),
         part_sizes=tuple(part.size for part in parts),
         part_actual_sizes=tuple(part.actual_size for part in parts),
         part_indices=(),
