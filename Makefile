@@ -29,6 +29,9 @@ venv: .venv/.ready ## Install Python packages into .venv
 lock: | $(UV) ## Resolve requirements.lock anew
 	$(UV) pip compile --quiet --universal --generate-hashes --no-annotate --python-version 3.11 \
 	  --group dev --custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
+	$(UV) pip compile --quiet --universal --generate-hashes --no-annotate --python-version 3.11 \
+	  --constraint requirements.lock --custom-compile-command "make lock" \
+	  --output-file requirements-runtime.lock pyproject.toml
 
 .PHONY: format
 format: venv ## Format and mend what can be mended
@@ -46,3 +49,23 @@ check: venv ## Format, lint, types, contracts, generated files
 manifests: venv ## Write the CRD, the chart's copy of it and manifests/install.yaml
 	$(PY) -m dualtrack.api.crdgen
 	$(PY) hack/manifests.py
+
+.PHONY: tools
+tools: venv ## Install packages and build the local cluster's programs into the cache
+	$(PY) hack/lab.py tools
+
+.PHONY: image
+image: venv ## Build the image dualtrack:dev as a docker-archive
+	$(PY) hack/lab.py image
+
+.PHONY: cluster
+cluster: venv ## Start a cluster, by CLUSTER=existing, kind or local
+	$(PY) hack/lab.py cluster up
+
+.PHONY: cluster-down
+cluster-down: venv ## End the cluster that `make cluster` started and remove its traces
+	$(PY) hack/lab.py cluster down
+
+.PHONY: minio
+minio: venv ## Run a real MinIO: make minio DRIVE=DIR [PORT=9000]
+	$(PY) hack/lab.py minio --drive $(DRIVE) --port $(or $(PORT),9000)

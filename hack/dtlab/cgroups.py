@@ -25,7 +25,9 @@ def create(state: Path) -> None:
     for hierarchy in _hierarchies():
         (hierarchy / name(state)[1:]).mkdir(exist_ok=True)
     if (ROOT / "cgroup.controllers").exists():
-        wanted = " ".join("+" + controller for controller in (ROOT / "cgroup.controllers").read_text().split())
+        wanted = " ".join(
+            "+" + controller for controller in (ROOT / "cgroup.controllers").read_text().split()
+        )
         for folder in (ROOT, ROOT / name(state)[1:]):
             (folder / "cgroup.subtree_control").write_text(wanted)
 

@@ -22,7 +22,7 @@ from dtlab.network import Addresses
 from dtlab.paths import REPO, cache, tool_bin
 from dtlab.pki import Authority
 from dtlab.sandbox import Sandbox
-from dtlab.shell import LabError, locked, run, say, succeeds, wait_for, write_if_changed
+from dtlab.shell import LabError, file_system, locked, run, say, succeeds, wait_for, write_if_changed
 
 MARK = ".dualtrack-lab"
 COREDNS_ROLE = {
@@ -34,15 +34,27 @@ COREDNS_ROLE = {
             "kind": "ClusterRole",
             "metadata": {"name": "lab:coredns"},
             "rules": [
-                {"apiGroups": [""], "resources": ["services", "pods", "namespaces"], "verbs": ["list", "watch"]},
-                {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["list", "watch"]},
+                {
+                    "apiGroups": [""],
+                    "resources": ["services", "pods", "namespaces"],
+                    "verbs": ["list", "watch"],
+                },
+                {
+                    "apiGroups": ["discovery.k8s.io"],
+                    "resources": ["endpointslices"],
+                    "verbs": ["list", "watch"],
+                },
             ],
         },
         {
             "apiVersion": "rbac.authorization.k8s.io/v1",
             "kind": "ClusterRoleBinding",
             "metadata": {"name": "lab:coredns"},
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "lab:coredns"},
+            "roleRef": {
+                "apiGroup": "rbac.authorization.k8s.io",
+                "kind": "ClusterRole",
+                "name": "lab:coredns",
+            },
             "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "lab:coredns"}],
         },
     ],
@@ -75,12 +87,14 @@ class Cluster:
         return Sandbox(self.state)
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
-        return run([tool_bin() / "kubectl", "--kubeconfig", self.kubeconfig, *arguments], stdin=stdin)
+        return run(self._kubectl(*arguments), stdin=stdin)
 
     def up(self, *, with_node: bool = True) -> None:
         """Start what does not run yet; returns when the API server (and the node) is ready."""
         if os.geteuid() != 0:
-            raise LabError("the local cluster needs root; run as root, or use CLUSTER=kind or CLUSTER=existing")
+            raise LabError(
+                "the local cluster needs root; run as root, or use CLUSTER=kind or CLUSTER=existing"
+            )
         packages.install()
         tools.build((*tools.CONTROL_PLANE, *(tools.NODE if with_node else ())))
         started = time.monotonic()
@@ -125,16 +139,25 @@ class Cluster:
             cgroups.remove(self.state)
             shutil.rmtree(self.state)
         if self.state.exists() and not (self.state / MARK).exists() and any(self.state.iterdir()):
-            raise LabError(f"{self.state} holds files that are not a cluster's; name an empty folder by --dir")
+            raise LabError(
+                f"{self.state} holds files that are not a cluster's; name an empty folder by --dir"
+            )
         self.state.mkdir(parents=True, exist_ok=True)
         (self.state / MARK).touch()
 
     def _write_keys(self, addresses: Addresses) -> None:
         authority = Authority(self.state / "pki")
         authority.create()
-        names = ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"]
+        names = [
+            "kubernetes",
+            "kubernetes.default",
+            "kubernetes.default.svc",
+            "kubernetes.default.svc.cluster.local",
+        ]
         servers = [addresses.node, addresses.kubernetes_service, "127.0.0.1"]
-        alternatives = [f"DNS:{name}" for name in [*names, "localhost"]] + [f"IP:{server}" for server in servers]
+        alternatives = [f"DNS:{name}" for name in [*names, "localhost"]] + [
+            f"IP:{server}" for server in servers
+        ]
         authority.issue("apiserver", "/CN=kube-apiserver", ",".join(alternatives))
         users = {
             "admin": "/O=system:masters/CN=admin",
@@ -171,7 +194,7 @@ class Cluster:
     def _start_node(self, addresses: Addresses) -> None:
         cgroups.create(self.state)
         self.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(COREDNS_ROLE))
-        self._config("Corefile", components.corefile(addresses))
+        self._config("Corefile", components.corefile())
         self._config("containerd.toml", components.containerd_config(_snapshotter(self.state)))
         self._config("cni/10-lab.conflist", components.cni_config(addresses))
         self._config("kubelet.yaml", components.kubelet_config(addresses, cgroups.name(self.state)))
@@ -196,8 +219,10 @@ class Cluster:
             raise LabError(f"{error}; the end of {log}:\n{tail}") from error
 
     def _answers(self, *arguments: str) -> bool:
-        kubectl = [tool_bin() / "kubectl", "--kubeconfig", self.kubeconfig, "--request-timeout=5s"]
-        return succeeds([*kubectl, *arguments])
+        return succeeds(self._kubectl("--request-timeout=5s", *arguments))
+
+    def _kubectl(self, *arguments: str) -> list[str]:
+        return [str(tool_bin() / "kubectl"), f"--kubeconfig={self.kubeconfig}", *arguments]
 
     def _api_ready(self) -> bool:
         return self._answers("get", "--raw", "/readyz")
@@ -228,5 +253,4 @@ class Cluster:
 
 def _snapshotter(state: Path) -> str:
     """Layers are overlays, unless the folder itself lies on one (a lab in a container)."""
-    kind = run(["stat", "--file-system", "--format=%T", state]).strip()
-    return "native" if kind == "overlayfs" else "overlayfs"
+    return "native" if file_system(state) == "overlayfs" else "overlayfs"

@@ -34,7 +34,7 @@ def etcd() -> list[str]:
         "--listen-peer-urls=http://127.0.0.1:2380",
         "--initial-advertise-peer-urls=http://127.0.0.1:2380",
         "--initial-cluster=default=http://127.0.0.1:2380",
-        "--unsafe-no-fsync",  # a lab's cluster does not outlive a power cut; its disk is shared with load tests
+        "--unsafe-no-fsync",  # a lab need not survive a power cut, and shares its disk with load tests
         "--log-level=warn",
     ]
 
@@ -122,10 +122,9 @@ def coredns() -> list[str]:
     return [tool("coredns"), "-conf", f"{CONFIG}/Corefile"]
 
 
-def corefile(addresses: Addresses) -> str:
+def corefile() -> str:
     return f"""\
 cluster.local in-addr.arpa {{
-    bind {addresses.node}
     errors
     ready 127.0.0.1:8181
     kubernetes cluster.local in-addr.arpa {{

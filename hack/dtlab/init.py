@@ -94,8 +94,8 @@ def reconcile(children: dict[str, Child]) -> None:
         else:
             del children[name]
     for name, text in wanted.items():
-        child = children.get(name)
-        if child is None or (child.pid == 0 and time.monotonic() - child.started > RESTART_SECONDS):
+        last = children.get(name)
+        if last is None or (last.pid == 0 and time.monotonic() - last.started > RESTART_SECONDS):
             children[name] = start(name, text)
 
 

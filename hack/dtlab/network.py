@@ -89,11 +89,25 @@ def _new_pair(sandbox: Sandbox) -> Addresses:
     used = {str(route.get("dst", "")) for route in taken}
     for slot in range(SLOTS):
         addresses = Addresses(slot)
-        pair = ["ip", "link", "add", addresses.interface, "type", "veth", "peer", "name", "eth0", "netns", str(pid)]
+        pair = [
+            "ip",
+            "link",
+            "add",
+            addresses.interface,
+            "type",
+            "veth",
+            "peer",
+            "name",
+            "eth0",
+            "netns",
+            str(pid),
+        ]
         if addresses.all not in used and succeeds(pair):
             sandbox.run(["ip", "address", "add", f"{addresses.node}/30", "dev", "eth0"])
             return addresses
-    raise LabError(f"no slot of {SLOTS} could be used; see `ip link` for dtlab interfaces, and `ip link add` needs root")
+    raise LabError(
+        f"no slot of {SLOTS} could be used; see `ip link` for dtlab interfaces, and `ip link add` needs root"
+    )
 
 
 def wait_gone(interface: str) -> None:

@@ -53,7 +53,9 @@ def install() -> list[str]:
         if not names:
             return []
         if shutil.which("apt-get") is None:
-            raise LabError(f"this is no Debian; install by hand: {', '.join(names)}, or use CLUSTER=kind or existing")
+            raise LabError(
+                f"this is no Debian; install by hand: {', '.join(names)}, or use CLUSTER=kind or existing"
+            )
         say(f"installing Debian packages: {' '.join(names)}")
         quiet = {"DEBIAN_FRONTEND": "noninteractive"}
         options = ["-q", "-o", "DPkg::Lock::Timeout=300"]

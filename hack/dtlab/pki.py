@@ -28,8 +28,20 @@ class Authority:
             _key(self.folder / "ca.key")
             _into(
                 self.folder / "ca.crt",
-                ["openssl", "req", "-x509", "-new", "-key", str(self.folder / "ca.key"), "-subj", "/CN=dualtrack-lab"]
-                + ["-days", DAYS, "-addext", "keyUsage=critical,keyCertSign,cRLSign,digitalSignature"],
+                [
+                    "openssl",
+                    "req",
+                    "-x509",
+                    "-new",
+                    "-key",
+                    str(self.folder / "ca.key"),
+                    "-subj",
+                    "/CN=dualtrack-lab",
+                    "-days",
+                    DAYS,
+                    "-addext",
+                    "keyUsage=critical,keyCertSign,cRLSign,digitalSignature",
+                ],
             )
         if not (self.folder / "sa.pub").exists():
             _key(self.folder / "sa.key")
@@ -47,12 +59,28 @@ class Authority:
         _key(key)
         run(["openssl", "req", "-new", "-key", key, "-subj", subject, "-out", request])
         lines = ["keyUsage=critical,digitalSignature", "extendedKeyUsage=clientAuth,serverAuth"]
-        extensions.write_text("\n".join([*lines, f"subjectAltName={alternatives}"] if alternatives else lines))
+        extensions.write_text(
+            "\n".join([*lines, f"subjectAltName={alternatives}"] if alternatives else lines)
+        )
         ca, ca_key = self.folder / "ca.crt", self.folder / "ca.key"
         _into(
             certificate,
-            ["openssl", "x509", "-req", "-in", str(request), "-CA", str(ca), "-CAkey", str(ca_key)]
-            + ["-CAcreateserial", "-days", DAYS, "-extfile", str(extensions)],
+            [
+                "openssl",
+                "x509",
+                "-req",
+                "-in",
+                str(request),
+                "-CA",
+                str(ca),
+                "-CAkey",
+                str(ca_key),
+                "-CAcreateserial",
+                "-days",
+                DAYS,
+                "-extfile",
+                str(extensions),
+            ],
         )
 
     def kubeconfig(self, name: str, server: str, path: Path) -> None:
@@ -64,7 +92,9 @@ class Authority:
         config = {
             "apiVersion": "v1",
             "kind": "Config",
-            "clusters": [{"name": "lab", "cluster": {"server": server, "certificate-authority-data": data("ca.crt")}}],
+            "clusters": [
+                {"name": "lab", "cluster": {"server": server, "certificate-authority-data": data("ca.crt")}}
+            ],
             "users": [
                 {
                     "name": name,

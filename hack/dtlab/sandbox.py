@@ -42,8 +42,19 @@ class Sandbox:
         log = self.state / "logs" / "init.log"
         with log.open("ab") as output:
             subprocess.Popen(
-                ["unshare", "--pid", "--net", "--mount", "--propagation", "unchanged", "--fork"]
-                + [sys.executable, "-S", init.__file__, str(self.state)],
+                [
+                    "unshare",
+                    "--pid",
+                    "--net",
+                    "--mount",
+                    "--propagation",
+                    "unchanged",
+                    "--fork",
+                    sys.executable,
+                    "-S",
+                    init.__file__,
+                    str(self.state),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -72,7 +83,9 @@ class Sandbox:
     def _processes(self) -> list[int]:
         """Our `init.py` and the `unshare` that started it."""
         return [
-            int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal() and self._is_ours(entry)
+            int(entry.name)
+            for entry in Path("/proc").iterdir()
+            if entry.name.isdecimal() and self._is_ours(entry)
         ]
 
     def _is_ours(self, entry: Path) -> bool:

@@ -36,7 +36,13 @@ def run(
     words = [str(word) for word in command]
     try:
         done = subprocess.run(
-            words, cwd=cwd, env={**os.environ, **(env or {})}, input=stdin, capture_output=True, text=True, check=False
+            words,
+            cwd=cwd,
+            env={**os.environ, **(env or {})},
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
         )
     except FileNotFoundError as error:
         raise LabError(f"{words[0]} is not there; `make tools` brings what the lab needs") from error
@@ -52,9 +58,16 @@ def run(
 def succeeds(command: Sequence[str | Path]) -> bool:
     """Whether a command exists and ends with 0; its output is dropped."""
     try:
-        return subprocess.run([str(word) for word in command], capture_output=True, check=False).returncode == 0
+        return (
+            subprocess.run([str(word) for word in command], capture_output=True, check=False).returncode == 0
+        )
     except FileNotFoundError:
         return False
+
+
+def file_system(folder: Path) -> str:
+    """The kind of file system a folder lies on, as `stat` calls it (`ext2/ext3`, `overlayfs`, `tmpfs`)."""
+    return run(["stat", "--file-system", "--format=%T", folder]).strip()
 
 
 def wait_for(what: str, condition: Callable[[], bool], *, seconds: float) -> None:

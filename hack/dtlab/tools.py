@@ -31,10 +31,14 @@ class Tool:
     def linker_flags(self) -> str:
         flags = "-s -w"
         if self.module == "kubernetes":
-            version = re.search(r"k8s\.io/kubernetes (v(\d+)\.(\d+)\.\S+)", (self.folder() / "go.mod").read_text())
+            version = re.search(
+                r"k8s\.io/kubernetes (v(\d+)\.(\d+)\.\S+)", (self.folder() / "go.mod").read_text()
+            )
             assert version, "hack/go/kubernetes/go.mod pins no k8s.io/kubernetes"
             names = {"gitVersion": version[1], "gitMajor": version[2], "gitMinor": version[3]}
-            flags += "".join(f" -X k8s.io/component-base/version.{name}={value}" for name, value in names.items())
+            flags += "".join(
+                f" -X k8s.io/component-base/version.{name}={value}" for name, value in names.items()
+            )
         return flags
 
     def digest(self) -> str:
@@ -90,11 +94,23 @@ def _build(tool: Tool) -> None:
     started = time.monotonic()
     fresh = cache() / "tools" / f"new-{tool.module}"
     fresh.mkdir(parents=True, exist_ok=True)
-    # Several main packages go into a folder, each under its package's last element; one takes the name we give.
+    # Several packages go into a folder under their own names; one takes the name we give.
     target = f"{fresh}/" if len(tool.programs) > 1 else str(fresh / names)
     run(
-        ["nice", "-n", "10", "go", "build", "-trimpath", "-mod=readonly", "-ldflags", tool.linker_flags()]
-        + ["-o", target, *tool.programs.values()],
+        [
+            "nice",
+            "-n",
+            "10",
+            "go",
+            "build",
+            "-trimpath",
+            "-mod=readonly",
+            "-ldflags",
+            tool.linker_flags(),
+            "-o",
+            target,
+            *tool.programs.values(),
+        ],
         cwd=tool.folder(),
         env={"CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false"},
         log=cache() / "tools" / "logs" / f"{tool.module}.log",
