@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,6 +51,14 @@ def done(*arguments: str, given: Object | None = None) -> str:
     return result.stdout
 
 
+def served() -> None:
+    """Wait for the kind in discovery, which follows Established by a moment."""
+    deadline = time.monotonic() + 60
+    while (result := kubectl("get", "mmig", "--all-namespaces")).returncode != 0:
+        assert time.monotonic() < deadline, result.stderr
+        time.sleep(0.2)
+
+
 def read(path: Path) -> Object:
     loaded: Object = yaml.safe_load(path.read_text(encoding="utf-8"))
     return loaded
@@ -61,7 +70,9 @@ def namespace() -> Iterator[str]:
     if not os.environ.get("KUBECONFIG") or KUBECTL is None:
         pytest.skip("needs KUBECONFIG and kubectl")
     done("apply", "--server-side", "--force-conflicts", "--field-manager=dualtrack-tests", "-f", str(CRD))
-    done("wait", "--for=condition=Established", "--timeout=60s", f"crd/{CRD_NAME}")
+    established = f"--for=jsonpath={{.status.conditions[?(@.type=='Established')].status}}=True"
+    done("wait", established, "--timeout=60s", f"crd/{CRD_NAME}")
+    served()
     name = f"crd-{uuid.uuid4().hex[:10]}"
     done("create", "namespace", name)
     yield name
