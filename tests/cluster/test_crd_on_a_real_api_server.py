@@ -70,7 +70,7 @@ def namespace() -> Iterator[str]:
     if not os.environ.get("KUBECONFIG") or KUBECTL is None:
         pytest.skip("needs KUBECONFIG and kubectl")
     done("apply", "--server-side", "--force-conflicts", "--field-manager=dualtrack-tests", "-f", str(CRD))
-    established = f"--for=jsonpath={{.status.conditions[?(@.type=='Established')].status}}=True"
+    established = "--for=jsonpath={.status.conditions[?(@.type=='Established')].status}=True"
     done("wait", established, "--timeout=60s", f"crd/{CRD_NAME}")
     served()
     name = f"crd-{uuid.uuid4().hex[:10]}"

@@ -201,7 +201,9 @@ NO_ARGS = rule(
     field=".args",
 )
 FRACTION_MAX = rule(
-    "!(self.preset in ['error-rate', 'latency-fraction', 'ready-fraction']) || double(self.max) <= 1.0",
+    "!(self.preset in ['error-rate', 'latency-fraction', 'ready-fraction'])"
+    # What is no number is the pattern's to refuse; without this the user reads of a failed conversion too.
+    " || !self.max.matches('^[0-9]{1,9}([.][0-9]{1,12})?$') || double(self.max) <= 1.0",
     "'max: ' + self.max + ' is not a fraction, as preset ' + self.preset + ' needs it;"
     " must be between 0 and 1 (one percent is 0.01)'",
     computed=True,

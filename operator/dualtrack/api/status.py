@@ -48,6 +48,8 @@ class MigrationStatus(StatusModel):
     """When the step began."""
     phase_start_time: Time | None = None
     """When the phase began; its deadline counts from here."""
+    paused_seconds: Count | None = None
+    """Seconds of the phase in which it was paused or suspended; its deadline does not count them."""
     epoch: Count | None = None
     """Epoch that the target was last told to write in."""
     fence: Count | None = None

@@ -157,6 +157,15 @@ class SwitchStatus(StatusModel):
     """The setting to return to when the deadline passes."""
 
 
+class CoverageRun(StatusModel):
+    """Intervals in a row: so many that count, then so many that do not."""
+
+    good: Count = 0
+    """Intervals that were measured and good."""
+    lost: Count = 0
+    """Intervals after them that do not count."""
+
+
 class ObservationStatus(StatusModel):
     """The window of the current phase."""
 
@@ -172,6 +181,8 @@ class ObservationStatus(StatusModel):
     """Seconds of the window that do not count: gaps, outages, failing intervals."""
     coverage_percent: Percent | None = None
     """Observed share of the trailing window."""
+    runs: tuple[CoverageRun, ...] | None = Field(None, max_length=64, json_schema_extra=ATOMIC)
+    """The trailing intervals that coverage is taken over, oldest first."""
     backfilled_seconds: Count | None = None
     """Seconds that were measured afterwards. This version counts gaps as lost and leaves this at 0."""
     last_evaluation_time: Time | None = None
@@ -206,6 +217,8 @@ class GateStatus(StatusModel):
     half times it."""
     consecutive_failures: Count | None = None
     """Intervals in a row in which it tripped."""
+    restarts_seen: Count | None = None
+    """Restarts of the target's containers at the last look, for the preset container-restarts."""
     measured_time: Time | None = None
     """End of the interval that was measured."""
     message: Message | None = None
