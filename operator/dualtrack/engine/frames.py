@@ -43,9 +43,7 @@ def receive(connection: socket.socket) -> Any:
         raise OwnerError(f"a frame of {length} bytes was announced; the other side speaks something else")
     data = _exactly(connection, length, at_start=False)
     try:
-        return msgpack.unpackb(
-            data, raw=False, use_list=True, strict_map_key=False, max_buffer_size=MAX_FRAME
-        )
+        return msgpack.unpackb(data, raw=False, strict_map_key=False, max_buffer_size=MAX_FRAME)
     except (ValueError, TypeError, msgpack.UnpackException) as error:
         raise OwnerError(f"a frame on the owner's socket cannot be decoded ({error})") from error
 
@@ -57,7 +55,7 @@ def _exactly(connection: socket.socket, size: int, *, at_start: bool) -> bytes |
         if not piece:
             if at_start and not pieces:
                 return None
-            raise OwnerError("the connection to the store's owner ended in the middle of a message")
+            raise ConnectionResetError("the connection ended in the middle of a message")
         pieces += piece
     return bytes(pieces)
 

@@ -204,8 +204,8 @@ def _prepare(descriptor: int, path: str) -> int:
         os.fsync(descriptor)
     elif head != _MAGIC:
         raise StoreCorruptError(
-            f"{path} does not begin like a journal; which keys are dirty is not known: move it away, raise the "
-            "epoch, and let the sweep read every file again"
+            f"{path} does not begin like a journal; which keys are dirty is not known: move it away, raise "
+            "the epoch, and let the sweep read every file again"
         )
     return (size - _HEADER_SIZE) // SLOT_SIZE
 

@@ -45,20 +45,14 @@ class DriveLock:
             )
         try:
             lock = cls(drive, descriptor, fence, run_id, marker.read(drive))
-            known = _read(descriptor)
-            if known["fence"] > fence or (known["fence"] == fence and known["runID"] not in ("", run_id)):
-                raise FencedError(
-                    f"run {run_id} has fence {fence}, but run {known['runID']} with fence {known['fence']} has "
-                    f"already changed files on {drive}; this run is obsolete and must end"
-                )
-            lock._write()
+            lock._raise_fence()
         except BaseException:
             os.close(descriptor)
             raise
         return lock
 
     @property
-    def marker(self) -> marker.Marker:
+    def state(self) -> marker.Marker:
         """The marker as it was when this lock was taken, or last moved under it."""
         return self._marker
 
@@ -97,9 +91,15 @@ class DriveLock:
     ) -> None:
         self.release()
 
-    def _write(self) -> None:
+    def _raise_fence(self) -> None:
+        known, mine = _read(self._descriptor), self._fence
+        if known["fence"] > mine or (known["fence"] == mine and known["runID"] not in ("", self._run_id)):
+            raise FencedError(
+                f"run {self._run_id} has fence {mine}, but run {known['runID']} with fence {known['fence']} "
+                f"has already changed files on {self._drive}; this run is obsolete and must end"
+            )
         # In place: a new file would not be the one that others wait on.
-        text = json.dumps({"fence": self._fence, "runID": self._run_id}).encode()
+        text = json.dumps({"fence": mine, "runID": self._run_id}).encode()
         os.pwrite(self._descriptor, text.ljust(512), 0)
         os.fsync(self._descriptor)
 
@@ -127,3 +127,15 @@ def _holder(path: str) -> str:
             return f"run {json.loads(file.read(512))['runID']}"
     except (OSError, ValueError, KeyError, TypeError):
         return "another process"
+
+
+def known_fence(drive: str) -> int:
+    """The highest fence that has changed files on this drive; 0 if none has."""
+    try:
+        descriptor = os.open(_path(drive), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return 0
+    try:
+        return _read(descriptor)["fence"]
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,195 @@
+"""The owner's API over its socket, for a process that may not open the store itself.
+
+Every request has a time-out. A request whose connection breaks is sent again on a new one for `patience`
+seconds (the server may be restarting): each one is harmless twice, because commits compare generations. What
+does not come back by then is an `OwnerError` that says so.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import dualtrack.errors as tree
+from dualtrack.engine import frames
+from dualtrack.engine.owner_api import OwnerInfo
+from dualtrack.engine.rows import Generation, Row
+from dualtrack.engine.server import MAX_PLACES, socket_path
+from dualtrack.engine.stores.protocol import Batch, BatchResult, Digest, Place, StoreStats
+from dualtrack.errors import DualTrackError, OwnerError
+
+CONNECT_SECONDS = 5.0
+ANSWER_SECONDS = 120.0
+DIGEST_SECONDS = 3_600.0
+_PAUSE_SECONDS = 0.2
+
+
+class OwnerClient:
+    """One connection; not for several threads at once."""
+
+    def __init__(
+        self, store_dir: str, *, patience: float = 30.0, answer_seconds: float = ANSWER_SECONDS
+    ) -> None:
+        self._store_dir = store_dir
+        self._patience = patience
+        self._answer_seconds = answer_seconds
+        self._connection: socket.socket | None = None
+
+    def info(self) -> OwnerInfo:
+        fields = self._call("info")
+        return OwnerInfo(**{**fields, "trust_floor": Generation.unpack(fields["trust_floor"])})
+
+    def begin(self, run_id: str, fence: int) -> int:
+        return int(self._call("begin", run_id, fence))
+
+    def next_generation(self) -> Generation:
+        return Generation.unpack(self._call("next_generation"))
+
+    def commit(self, batch: Batch) -> BatchResult:
+        return frames.unpack_result(self._call("commit", frames.pack_batch(batch)))
+
+    def get_many(self, places: Sequence[Place]) -> list[Row | None]:
+        names, found = _names(places), list[Row | None]()
+        while len(found) < len(names):
+            # The server answers as many as fit into a frame.
+            part = self._call("get_many", names[len(found) : len(found) + MAX_PLACES])
+            found += [item and frames.unpack_row(item) for item in part]
+        return found
+
+    def scan(self, after: Place | None, limit: int) -> list[Row]:
+        start = _names([after])[0] if after else None
+        return [frames.unpack_row(item) for item in self._call("scan", start, limit)]
+
+    def scan_index(self, bucket: str, prefix: str, after: str | None, limit: int) -> list[tuple[str, bytes]]:
+        start = None if after is None else os.fsencode(after)
+        return _pairs(self._call("scan_index", os.fsencode(bucket), os.fsencode(prefix), start, limit))
+
+    def cursor(self, name: str) -> bytes | None:
+        value: bytes | None = self._call("cursor", os.fsencode(name))
+        return value
+
+    def meta(self, name: str) -> bytes | None:
+        value: bytes | None = self._call("meta", os.fsencode(name))
+        return value
+
+    def meta_scan(self, prefix: str, after: str | None, limit: int) -> list[tuple[str, bytes]]:
+        start = None if after is None else os.fsencode(after)
+        return _pairs(self._call("meta_scan", os.fsencode(prefix), start, limit))
+
+    def dirty(self, places: Iterable[Place]) -> set[Place]:
+        return {(os.fsdecode(b), os.fsdecode(k)) for b, k in self._call("dirty", _names(places))}
+
+    def stats(self) -> StoreStats:
+        counts, used, map_bytes, file_bytes = self._call("stats")
+        objects = {os.fsdecode(bucket): number for bucket, number, _ in counts}
+        versions = {os.fsdecode(bucket): number for bucket, _, number in counts if number}
+        return StoreStats(objects, versions, used, map_bytes, file_bytes)
+
+    def digest(self) -> Digest:
+        total, count = self._call("digest", seconds=DIGEST_SECONDS)
+        return Digest(int.from_bytes(total, "big"), count)
+
+    @contextmanager
+    def locked(self, places: Iterable[Place]) -> Iterator[None]:
+        """A short lease: it ends with an `OwnerError` if the work took longer than the server's lease."""
+        with self._connect() as connection:
+            connection.settimeout(self._answer_seconds)
+            _ask(connection, "lease", _names(places))
+            yield
+            try:
+                _ask(connection, "release")
+            except OSError as error:
+                raise OwnerError(
+                    f"the lease of the stripe locks ran out ({error}); use smaller batches"
+                ) from error
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _call(self, verb: str, *arguments: Any, seconds: float | None = None) -> Any:
+        deadline = time.monotonic() + self._patience
+        while True:
+            try:
+                if self._connection is None:
+                    self._connection = self._connect()
+                self._connection.settimeout(seconds or self._answer_seconds)
+                return _ask(self._connection, verb, *arguments)
+            except _ConnectionEndedError as error:
+                self.close()
+                if time.monotonic() >= deadline:
+                    raise OwnerError(
+                        f"the owner of {self._store_dir} did not answer {verb!r} within "
+                        f"{self._patience:.0f} s ({error}); see that its server runs, then start this again"
+                    ) from error
+                time.sleep(_PAUSE_SECONDS)
+            except BaseException:
+                self.close()
+                raise
+
+    def _connect(self) -> socket.socket:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.settimeout(CONNECT_SECONDS)
+        try:
+            with socket_path(self._store_dir) as path:
+                connection.connect(path)
+        except OSError as error:
+            connection.close()
+            raise _ConnectionEndedError(str(error)) from error
+        return connection
+
+
+class _ConnectionEndedError(OwnerError):
+    """The connection could not be made or broke; the request may be sent again."""
+
+
+def answers(store_dir: str) -> bool:
+    """Whether an owner serves the store's socket now."""
+    try:
+        with socket_path(store_dir) as path, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(CONNECT_SECONDS)
+            connection.connect(path)
+    except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
+        return False
+    except OSError as error:
+        raise OwnerError(
+            f"whether a server owns {store_dir} cannot be found out: its socket says {error}; run this as "
+            "the server's user"
+        ) from error
+    return True
+
+
+def _ask(connection: socket.socket, *request: Any) -> Any:
+    try:
+        frames.send(connection, request)
+        answer = frames.receive(connection)
+    except OSError as error:
+        raise _ConnectionEndedError(str(error)) from error
+    if answer is None:
+        raise _ConnectionEndedError("the connection was closed")
+    if answer[0] == "ok":
+        return answer[1]
+    raise _ERRORS.get(str(answer[1]), OwnerError)(str(answer[2]))
+
+
+def _raisable(kind: object) -> bool:
+    """Whether it is one of our errors that take a message and nothing else."""
+    return isinstance(kind, type) and issubclass(kind, DualTrackError) and "__init__" not in vars(kind)
+
+
+_ERRORS: dict[str, type[DualTrackError]] = {
+    name: kind for name, kind in vars(tree).items() if _raisable(kind)
+}
+
+
+def _names(places: Iterable[Place]) -> list[list[bytes]]:
+    return [[os.fsencode(bucket), os.fsencode(key)] for bucket, key in places]
+
+
+def _pairs(items: list[Any]) -> list[tuple[str, bytes]]:
+    return [(os.fsdecode(name), value) for name, value in items]

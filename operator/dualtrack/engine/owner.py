@@ -1,0 +1,301 @@
+"""The one process that writes a store: it holds `flock` on it, groups commits, and keeps the dirty journal.
+
+Two fences stop whoever was owner before: the kernel's lock on `<store>/owner.lock`, and the term, raised at
+each opening and compared inside every transaction. A generation is (term, counter), so one that a killed
+owner gave is never given again, with nothing to write per generation.
+
+**Trust.** A row below the trust floor is not served. The floor is raised to "now" when the journal broke, and
+when an `fs` data plane comes with an epoch above the recorded one: until then files may have changed with no
+row and no mark. A data plane in `kv_primary` or `kv_only` writes every row before it answers, so its epoch is
+recorded and the rows stay good; with a marker at `KvOnly` or `Purged` the store holds the only copy and the
+floor never moves. A restart alone raises the term, not the floor.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from itertools import count, islice
+from typing import Any
+
+from dualtrack.engine import files, marker
+from dualtrack.engine.journal import Journal, Token
+from dualtrack.engine.marker import MarkerState
+from dualtrack.engine.mode import Engine, Mode
+from dualtrack.engine.owner_api import OwnerInfo
+from dualtrack.engine.rows import ZERO, Generation, Row, RowDraft
+from dualtrack.engine.stores.lmdb import LmdbStore
+from dualtrack.engine.stores.protocol import Batch, BatchResult, Digest, Outcome, Place, Put, StoreStats
+from dualtrack.engine.stripes import Stripes
+from dualtrack.engine.writer import Writer
+from dualtrack.errors import StoreLockedError, StoreVersionError
+
+DRAIN_BATCH = 256
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerSettings:
+    """`mode` is None where a verb owns the store and no server runs. `map_size` 0 is as large as the disk."""
+
+    drive_id: str = ""
+    mode: Mode | None = None
+    map_size: int = 0
+    boot_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+
+class Owner:
+    """Thread-safe; see `OwnerApi` for what a client may ask too."""
+
+    def __init__(
+        self, store: LmdbStore, lock: int, journal: Journal | None, drive: str | None, settings: OwnerSettings
+    ) -> None:
+        self.store = store
+        self._lock = lock
+        self._journal = journal
+        self._drive = drive
+        self._settings = settings
+        self._counter = count(1)
+        self._term = store.term
+        self._broken = False
+        self.stripes = Stripes()
+        self._writer = Writer(store, journal if journal is not None else ())
+
+    @classmethod
+    def open(cls, drive: str | None, store_dir: str, settings: OwnerSettings) -> Owner:
+        """Own the store in `store_dir`. Without a drive there is no journal (export of a store alone)."""
+        files.ensure_directory(store_dir)
+        lock = _lock_store(store_dir)
+        opened: list[Callable[[], None]] = [lambda: os.close(lock)]
+        try:
+            store = LmdbStore.open(store_dir, settings.drive_id, map_size=settings.map_size)
+            opened.append(store.close)
+            _check_marker(drive, store)
+            store.open_term()
+            journal = Journal.open(marker.control_directory(drive)) if drive else None
+            if journal is not None:
+                opened.append(journal.close)
+            _settle_trust(store, journal, drive, settings.mode)
+            return cls(store, lock, journal, drive, settings)
+        except BaseException:
+            for close in reversed(opened):
+                close()
+            raise
+
+    def info(self) -> OwnerInfo:
+        mode = self._settings.mode
+        found = marker.read(self._drive) if self._drive else marker.Marker()
+        return OwnerInfo(
+            store_uuid=(self.meta("store_uuid") or b"").decode(),
+            drive_id=self.store.drive_id,
+            migration_uid=found.migration_uid,
+            epoch=int(self.meta("epoch") or b"0"),
+            engine=mode.engine.value if mode else "",
+            ratio=mode.ratio_text if mode else "0",
+            fallback=mode.fallback if mode else True,
+            boot_id=self._settings.boot_id,
+            journal_depth=self._journal.depth if self._journal is not None else 0,
+            degraded=self._broken,
+            fence=self.store.fence(),
+            trust_floor=self.trust_floor(),
+        )
+
+    # -- generations and trust -----------------------------------------------------------------------------
+
+    def next_generation(self) -> Generation:
+        return Generation(self._term, next(self._counter))
+
+    def trust_floor(self) -> Generation:
+        value = self.meta("trust_floor")
+        return Generation.unpack(value) if value else ZERO
+
+    def begin(self, run_id: str, fence: int) -> int:
+        return self._writer.call(lambda: self.store.begin(run_id, fence))
+
+    # -- rows ------------------------------------------------------------------------------------------------
+
+    def commit(self, batch: Batch) -> BatchResult:
+        return self.submit(batch).result()
+
+    def submit(self, batch: Batch) -> Future[BatchResult]:
+        """Hand a batch to the writer; the future is done when it is durable."""
+        return self._writer.submit(batch)
+
+    def get(self, bucket: str, key: str) -> Row | None:
+        return self.store.get(bucket, key)
+
+    def get_many(self, places: Sequence[Place]) -> list[Row | None]:
+        return self.store.get_many(places)
+
+    def scan(self, after: Place | None, limit: int) -> list[Row]:
+        return self.store.scan(after, limit)
+
+    def scan_index(self, bucket: str, prefix: str, after: str | None, limit: int) -> list[tuple[str, bytes]]:
+        return self.store.scan_index(bucket, prefix, after, limit)
+
+    def cursor(self, name: str) -> bytes | None:
+        return self.store.meta("cursor/" + name)
+
+    def meta(self, name: str) -> bytes | None:
+        return self.store.meta(name)
+
+    def meta_scan(self, prefix: str, after: str | None, limit: int) -> list[tuple[str, bytes]]:
+        return self.store.meta_scan(prefix, after, limit)
+
+    def stats(self) -> StoreStats:
+        return self.store.stats()
+
+    def digest(self) -> Digest:
+        return self.store.digest()
+
+    def locked(self, places: Iterable[Place]) -> AbstractContextManager[None]:
+        return self.stripes.locked(places)
+
+    # -- the dirty journal -----------------------------------------------------------------------------------
+
+    @property
+    def broken(self) -> bool:
+        """Whether rows may be older than files with no mark to say so: no read may come from the store."""
+        return self._broken
+
+    def mark(self, bucket: str, key: str) -> Token | None:
+        """Record durably, before the file is renamed, that its row is about to be out of date.
+
+        None where the journal cannot be written: the epoch is broken then, durably, reads no longer come from
+        the store, and the write goes on. The caller holds the key's stripe from here to the rename.
+        """
+        assert self._journal is not None
+        if not self._broken:
+            try:
+                return self._journal.mark(bucket, key, self.next_generation())
+            except OSError as error:
+                self._break(error)
+        return None
+
+    def clear(self, *tokens: Token | None) -> None:
+        """Forget marks whose rows are committed, or whose files were not changed after all."""
+        if self._journal is not None:
+            self._journal.clear(token for token in tokens if token is not None)
+
+    def is_dirty(self, bucket: str, key: str) -> bool:
+        return self._journal is not None and (bucket, key) in self._journal
+
+    def dirty(self, places: Iterable[Place]) -> set[Place]:
+        return {place for place in places if self.is_dirty(*place)}
+
+    def dirty_places(self, limit: int) -> list[Place]:
+        """Some of the dirty keys, for a verb that has to settle them first."""
+        return list(islice(self._journal.places(), limit)) if self._journal is not None else []
+
+    def drain(self, read: Callable[[str, str], RowDraft | None], limit: int = DRAIN_BATCH) -> int:
+        """Bring up to `limit` dirty keys into the store; returns how many were settled.
+
+        `read(bucket, key)` reads the key's file as it is now; None says that there is none, which becomes a
+        tombstone. An OSError from it leaves that key dirty. Stripe locks keep writers out meanwhile, so a
+        mark is cleared only when the file that it announced has been read.
+        """
+        settled = 0
+        only_copy = _holds_only_copy(self._drive)
+        for place in self.dirty_places(limit):
+            with self.stripes.locked([place]):
+                settled += self._keep_row(place) if only_copy else self._drain_one(place, read)
+        return settled
+
+    def _keep_row(self, place: Place) -> bool:
+        """With the marker at `KvOnly` a file is missing or older by design: the row wins.
+
+        The mark can only be of a write that was cut off before its answer.
+        """
+        assert self._journal is not None
+        _log.warning("drain bucket=%s key=%s: an unanswered write was cut off, the row stays", *place)
+        self._journal.clear(self._journal.tokens(place))
+        return True
+
+    def _drain_one(self, place: Place, read: Callable[[str, str], RowDraft | None]) -> bool:
+        assert self._journal is not None
+        tokens = self._journal.tokens(place)
+        if not tokens:
+            return False
+        generation = self.next_generation()
+        try:
+            draft = read(*place)
+        except OSError as error:
+            _log.warning("drain bucket=%s key=%s error=%s: stays dirty", *place, error)
+            return False
+        if draft is None:
+            put = Put(Row.tombstone(*place, generation), expect="any")
+        else:
+            put = Put(Row.of(*place, generation, draft), draft.summary, "any", draft.versions)
+        outcome = self.commit(Batch(puts=(put,))).outcomes[0]
+        if outcome is Outcome.DIRTY:
+            return False
+        self._journal.clear(tokens)
+        return True
+
+    def _break(self, error: OSError) -> None:
+        assert self._journal is not None
+        _log.error("journal error=%s: epoch broken, reads from the store are off", error)
+        self._broken = True
+        self._journal.break_epoch()
+
+    def close(self) -> None:
+        self._writer.close()
+        self.store.close()
+        if self._journal is not None:
+            self._journal.close()
+        os.close(self._lock)
+
+
+def _lock_store(store_dir: str) -> int:
+    path = os.path.join(store_dir, "owner.lock")
+    lock = files.lock_file(path)
+    if lock is None:
+        with open(path, "rb") as file:
+            holder = file.read(256).strip(b" \0").decode(errors="replace")
+        raise StoreLockedError(
+            f"{store_dir} is owned by another process ({holder or 'unknown'}); speak to it over its socket, "
+            "or stop it first"
+        )
+    os.pwrite(lock, json.dumps({"pid": os.getpid(), "host": os.uname().nodename}).encode().ljust(256), 0)
+    return lock
+
+
+def _check_marker(drive: str | None, store: LmdbStore) -> None:
+    if drive is None:
+        return
+    found = marker.read(drive)
+    known = (store.meta("store_uuid") or b"").decode()
+    if found.store_uuid and found.store_uuid != known:
+        raise StoreVersionError(
+            f"the marker of {drive} ({found.state}) names store {found.store_uuid}, but this one is {known}; "
+            "give the --store that the drive was migrated to"
+        )
+
+
+def _holds_only_copy(drive: str | None) -> bool:
+    return drive is not None and marker.read(drive).state.reached(MarkerState.KV_ONLY)
+
+
+def _settle_trust(store: LmdbStore, journal: Journal | None, drive: str | None, mode: Mode | None) -> None:
+    """Raise the trust floor where the rules in this module's docstring say so; record a new epoch."""
+    only_copy = _holds_only_copy(drive)
+    broken = journal is not None and journal.broken
+    epoch = int(store.meta("epoch") or b"0")
+    newer = mode is not None and mode.epoch > epoch
+    raised = not only_copy and (broken or (newer and mode is not None and mode.engine is Engine.FS))
+    meta: dict[str, Any] = {}
+    if raised:
+        meta["trust_floor"] = Generation(store.term, 0).pack()
+        _log.info("trust floor term=%d broken=%s epoch=%s", store.term, broken, mode and mode.epoch)
+    if newer and mode is not None:
+        meta["epoch"] = str(mode.epoch).encode()
+    if meta:
+        store.commit(Batch(meta=meta))
+    if broken and journal is not None:
+        journal.mend_epoch()
