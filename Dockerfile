@@ -5,6 +5,10 @@
 ARG BASE_IMAGE=python:3.11-slim-bookworm
 FROM ${BASE_IMAGE}
 
+# Container runtimes take the group of a numeric user from here; without the line it would be root's.
+RUN echo 'dualtrack:x:10001:10001::/tmp:/usr/sbin/nologin' >> /etc/passwd \
+    && echo 'dualtrack:x:10001:' >> /etc/group
+
 # A layer of its own, so that a change of our source does not install the dependencies anew. The builders
 # do not look into mounts when they look for a cached layer, so the digests are part of the commands.
 ARG DEPENDENCIES_DIGEST
