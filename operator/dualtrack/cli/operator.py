@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import os
 import socket
 from collections.abc import Mapping
@@ -18,13 +19,15 @@ import kopf
 import dualtrack
 from dualtrack.controller.options import Options, quiet_logs
 from dualtrack.controller.reconcile import Core
-from dualtrack.controller.run import run
-from dualtrack.errors import UsageError
+from dualtrack.controller.run import operate
+from dualtrack.errors import DualTrackError, UsageError
 from dualtrack.rollout.decide import decide
 from dualtrack.rollout.queries import queries
 from dualtrack.rollout.world import Installation
 
-SUMMARY: Final = "run the operator"
+log = logging.getLogger(__name__)
+
+SUMMARY: Final = "run the operator in a cluster, or against a kubeconfig"
 PULL_POLICIES: Final = ("Always", "IfNotPresent", "Never")
 
 
@@ -94,16 +97,20 @@ def options_from(arguments: argparse.Namespace, environ: Mapping[str, str] = os.
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Run until SIGTERM. Raises `DualTrackError` where the operator cannot start."""
-    options = options_from(arguments)
-    if options.kubeconfig:
-        # kopf reads the variable only; both clients must speak to the same cluster.
-        os.environ["KUBECONFIG"] = options.kubeconfig
+    """Run until SIGTERM; the exit code is 0 then, and that of the error tree where it cannot start."""
     formats = {"json": kopf.LogFormat.JSON, "text": kopf.LogFormat.FULL}
     kopf.configure(debug=arguments.debug, log_format=formats[arguments.log_format])
     if not arguments.debug:
         quiet_logs()
-    asyncio.run(run(options, Core(decide=decide, queries=queries)))
+    try:
+        options = options_from(arguments)
+        if options.kubeconfig:
+            # kopf reads the variable only; both clients must speak to the same cluster.
+            os.environ["KUBECONFIG"] = options.kubeconfig
+        asyncio.run(operate(options, Core(decide=decide, queries=queries)))
+    except DualTrackError as error:
+        log.error("%s", error, extra={"kind": type(error).__name__, "exit_code": error.exit_code})  # noqa: TRY400
+        return error.exit_code
     return 0
 
 

@@ -27,7 +27,7 @@ from dualtrack.errors import UsageError
 log = logging.getLogger(__name__)
 
 
-async def run(options: Options, core: Core, stop: asyncio.Event | None = None) -> None:
+async def operate(options: Options, core: Core, stop: asyncio.Event | None = None) -> None:
     """Run the operator. Raises `DualTrackError` where it cannot start, and what ended kopf."""
     async with await connect(options.kubeconfig) as gateway:
         await _check(gateway, options)
