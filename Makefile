@@ -69,3 +69,11 @@ cluster-down: venv ## End the cluster that `make cluster` started and remove its
 .PHONY: minio
 minio: venv ## Run a real MinIO: make minio DRIVE=DIR [PORT=9000]
 	$(PY) hack/lab.py minio --drive $(DRIVE) --port $(or $(PORT),9000)
+
+.PHONY: demo
+demo: venv ## One migration from nothing to Complete on a real cluster, watched live
+	PYTHONPATH=hack .venv/bin/python -m demo play
+
+.PHONY: demo-clean
+demo-clean: venv ## Remove all that the demo left (caches stay)
+	PYTHONPATH=hack .venv/bin/python -m demo clean

@@ -26,8 +26,8 @@ MIGRATION = "metadatamigrations.dualtrack.rustfs.com/demo"
 
 @dataclass(frozen=True, slots=True)
 class Images:
-    product: str = "localhost/dualtrack:dev"
-    prometheus: str = "localhost/prometheus:dev"
+    product: str = "dualtrack:dev"
+    prometheus: str = "prometheus:dev"
 
 
 @dataclass(slots=True)
