@@ -16,7 +16,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import requests
 from prometheus_api_client import PrometheusConnect
@@ -61,6 +61,8 @@ def _covers(entry: str, address: str) -> bool:
     allowed, wanted = urlsplit(entry), urlsplit(address)
     if (allowed.scheme, allowed.hostname, _port(allowed)) != (wanted.scheme, wanted.hostname, _port(wanted)):
         return False
+    if any(part in ("..", ".") for part in unquote(wanted.path).split("/")):
+        return False  # a client on the way would resolve it
     prefix = allowed.path.rstrip("/")
     return wanted.path.rstrip("/") == prefix or wanted.path.startswith(prefix + "/")
 
