@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tarfile
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,10 +18,15 @@ Oracle = dict[str, Any]
 
 def unpack(case: str, target: Path) -> Path:
     """Unpack a case's drives with the modes and times that the server left; the folder holds d1, d2, …"""
+    target.mkdir(parents=True, exist_ok=True)
+    # tar, not tarfile: five times as fast on these 20,000 small files.
+    command = ["tar", "--extract", "--preserve-permissions", "--no-same-owner", "--directory", str(target)]
     with (DATA / f"{case}.tar.zst").open("rb") as packed:
-        stream = zstandard.ZstdDecompressor().stream_reader(packed)
-        with tarfile.open(fileobj=stream, mode="r|") as archive:
-            archive.extractall(target, filter="tar")
+        tar = subprocess.Popen(command, stdin=subprocess.PIPE)
+        assert tar.stdin is not None
+        with tar.stdin:
+            zstandard.ZstdDecompressor().copy_stream(packed, tar.stdin)
+        assert tar.wait() == 0
     return target
 
 
@@ -44,7 +48,9 @@ def drives(pristine: Callable[[str], Path], tmp_path: Path) -> Callable[[str], P
     """Gives a copy of a case's folder for this test alone."""
 
     def case_copy(case: str) -> Path:
-        return Path(shutil.copytree(pristine(case), tmp_path / case, symlinks=True))
+        # cp, not shutil.copytree: that one recurses, and keys may be 500 directories deep.
+        subprocess.run(["cp", "--archive", str(pristine(case)), str(tmp_path / case)], check=True)
+        return tmp_path / case
 
     return case_copy
 

@@ -26,10 +26,12 @@ from dualtrack.engine.listing import (
 from dualtrack.errors import CorruptError, IncompleteError, UnsupportedFormatError
 
 _SUFFIX = naming.DIRECTORY_SUFFIX.encode()
-_OBJECT, _SUBTREE = 0, 1
+# Of a leaf there is nothing below. An object stands before a subtree of the same name (`a/` the directory
+# object, `a/` the prefix).
+_LEAF, _OBJECT, _SUBTREE = 0, 1, 2
 
 _Step = tuple[bytes, int, bytes]
-"""(key or prefix relative to the directory, which of both, the subdirectory's name)."""
+"""(key or prefix relative to the directory, which of the three, the subdirectory's name)."""
 
 
 @dataclass(slots=True)
@@ -130,13 +132,17 @@ class _KeyOrder:
             step = next(steps, None)
             if step is None:
                 stack.pop()
-            elif step[1] == _OBJECT:
-                found = self._reader.read((*path, step[2]))
-                if found is not None:
-                    yield found
-            else:
-                child = (*path, step[2])
+                continue
+            child = (*path, step[2])
+            if step[1] == _SUBTREE:
                 yield from self._enter(child, self._reader.own_data_directories(child), stack)
+                continue
+            found = self._reader.read(child)
+            if found is not None:
+                yield found
+            elif step[1] == _LEAF:
+                # It may hold an xl.json, which listing it tells.
+                yield from self._enter(child, frozenset(), stack)
 
     def _enter(
         self, path: Path, parts: frozenset[bytes], stack: list[tuple[Path, Iterator[_Step]]]
@@ -160,9 +166,10 @@ def _steps(children: tuple[bytes, ...], leaves: set[bytes]) -> list[_Step]:
     steps: list[_Step] = []
     for name in children:
         key = name[: -len(_SUFFIX)] + b"/" if name.endswith(_SUFFIX) else name
-        steps.append((key, _OBJECT, name))
-        if name not in leaves:
-            steps.append((name + b"/", _SUBTREE, name))
+        if name in leaves:
+            steps.append((key, _LEAF, name))
+        else:
+            steps += ((key, _OBJECT, name), (name + b"/", _SUBTREE, name))
     steps.sort()
     return steps
 

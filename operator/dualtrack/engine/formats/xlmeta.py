@@ -3,7 +3,7 @@
     "XL2 " | major u16 LE | minor u16 LE | bin32 metadata | uint32 xxh64(metadata) | inline section
     metadata = header_ver, meta_ver, count, then (bin header, bin body) per version, newest first
 
-Source: `docs/internals/`, MinIO's `xl-storage-format-v2.go`. What is promised:
+Source: MinIO's `xl-storage-format-v2.go` and RustFS's `crates/filemeta`. What is promised:
 
 * `decode` checks the CRC always, and every length and count before it is believed.
 * `encode(decode(data)) == data`, and a change rewrites only the versions that it names.

@@ -1,0 +1,124 @@
+"""`dualtrack engine inventory`, as its users call it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dualtrack.cli.main import engine_verbs, main
+
+FIELDS = {
+    "bucket",
+    "key",
+    "versionId",
+    "isLatest",
+    "kind",
+    "etag",
+    "etagSealed",
+    "size",
+    "lastModified",
+    "contentType",
+    "userMetadata",
+    "tags",
+    "storageClass",
+    "dataDir",
+    "inline",
+    "parts",
+}
+
+
+def inventory(drive: Path, *options: str) -> int:
+    return main(["engine", "inventory", "--drive", str(drive), *options])
+
+
+def test_jsonl_is_one_object_a_version(minio_drive: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert inventory(minio_drive, "--format", "jsonl") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2262
+    assert all(set(json.loads(line)) == FIELDS for line in lines)
+
+
+def test_the_table_and_the_summary_count_the_same(
+    minio_drive: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert inventory(minio_drive) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert inventory(minio_drive, "--format", "summary") == 0
+    counted = json.loads(capsys.readouterr().out)
+    assert rows[-1] == ["total", *(str(number) for number in counted["total"].values())]
+    assert [row[0] for row in rows[1:-1]] == list(counted["buckets"])
+    assert counted["total"]["versions"] == 2262
+
+
+def test_one_bucket_alone(minio_drive: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert inventory(minio_drive, "--format", "jsonl", "--bucket", "xyz") == 0
+    assert json.loads(capsys.readouterr().out)["bucket"] == "xyz"
+
+
+def test_what_is_unreadable_is_named_and_the_exit_code_says_so(
+    drives: Callable[[str], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    drive = drives("minio-single") / "d1"
+    broken = drive / "anon/utf8/xl.meta"
+    broken.write_bytes(broken.read_bytes()[:50])
+    assert inventory(drive, "--format", "jsonl", "--bucket", "anon") == 50
+    told = capsys.readouterr()
+    assert len(told.out.splitlines()) == 3
+    assert "unreadable: truncated" in told.err
+    assert "anon/utf8" in told.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--drive", "/nowhere"], 20, "no directory"),
+        (["--drive", "/a", "--drive", "/b"], 2, "one drive at a time"),
+    ],
+)
+def test_errors_end_with_their_own_code(
+    arguments: list[str], code: int, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["engine", "inventory", *arguments]) == code
+    assert message in capsys.readouterr().err
+
+
+def test_a_bucket_that_is_not_there_is_an_error(
+    minio_drive: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert inventory(minio_drive, "--bucket", "nope") == 2
+    assert "nope" in capsys.readouterr().err
+
+
+def test_verbs_are_found_and_only_the_one_asked_for_is_loaded() -> None:
+    assert engine_verbs()["inventory"] == "dualtrack.cli.engine_inventory"
+    loaded = (
+        "import sys, dualtrack.cli.main as m; m.parser(['engine', 'inventory']); print('kopf' in sys.modules)"
+    )
+    found = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "False"
+
+
+def test_a_reader_that_stops_early_is_no_error(minio_drive: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "dualtrack.cli.main",
+        "engine",
+        "inventory",
+        "--format",
+        "jsonl",
+        "--drive",
+    ]
+    shell = subprocess.Popen([*command, str(minio_drive)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert shell.stdout is not None
+    assert shell.stderr is not None
+    shell.stdout.readline()
+    shell.stdout.close()
+    with shell.stderr:
+        assert shell.stderr.read() == b""
+    assert shell.wait() == 0

@@ -1,0 +1,197 @@
+"""The inventory of drives that real servers filled says what their S3 API said."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dualtrack.engine.drive import Drive
+from dualtrack.engine.entries import Entry
+from dualtrack.engine.inventory import Tally, count_inodes, inventory
+from dualtrack.errors import IncompleteError
+
+Oracle = Callable[[str], dict[str, Any]]
+
+# Its listing goes round in circles in RustFS, and MinIO shows its key as "//".
+LEFT_OUT = "odd-xldir2"
+# Other spellings of keys that stand in the listing: a leading slash is dropped, the suffix means "/".
+OTHER_SPELLINGS = {("odd-keys", "/lead"), ("odd-xldir", "x__XLDIR__")}
+NIL = "00000000-0000-0000-0000-000000000000"
+
+
+def told(oracle: dict[str, Any]) -> dict[tuple[str, str, str], dict[str, Any]]:
+    """The oracle's versions by bucket, key and version id, in the order of the listing."""
+    found: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for bucket, content in sorted(oracle["buckets"].items()):
+        if bucket == LEFT_OUT:
+            continue
+        versions = {(version["Key"], version["VersionId"]): version for version in content["versions"]}
+        for key, version_id, *_ in content["versions_order"]:
+            found[bucket, key, "null" if version_id == NIL else version_id] = versions[key, version_id]
+    return found
+
+
+def unlisted(oracle: dict[str, Any]) -> set[tuple[str, str, str]]:
+    """Keys that can be read and that the server's own listing leaves out."""
+    pairs = {(u["Bucket"], u["Key"]) for u in oracle["unlisted"] if "error" not in u["head"]}
+    return {(bucket, key, "null") for bucket, key in pairs - OTHER_SPELLINGS if bucket != LEFT_OUT}
+
+
+def listed(drive: Path) -> dict[tuple[str, str, str], Entry]:
+    found = [entry for entry in inventory(Drive.open(drive)) if entry.bucket != LEFT_OUT]
+    entries = {(entry.bucket, entry.key, entry.version_id): entry for entry in found}
+    assert len(entries) == len(found)
+    return entries
+
+
+@pytest.fixture(scope="module")
+def minio(minio_drive: Path) -> dict[tuple[str, str, str], Entry]:
+    return listed(minio_drive)
+
+
+def test_minio_every_version_is_there_in_listing_order(
+    minio: dict[tuple[str, str, str], Entry], oracle: Oracle
+) -> None:
+    expected, hidden = told(oracle("minio-single")), unlisted(oracle("minio-single"))
+    assert len(hidden) == 7
+    assert set(minio) == set(expected) | hidden
+    assert [version for version in minio if version not in hidden] == list(expected)
+    # The keys that the server leaves out stand where S3 would have them.
+    places = [(bucket, os.fsencode(key)) for bucket, key, _ in minio]
+    assert places == sorted(places)
+
+
+def test_minio_every_field_is_what_the_api_says(
+    minio: dict[tuple[str, str, str], Entry], oracle: Oracle
+) -> None:
+    sealed = 0
+    for identity, version in told(oracle("minio-single")).items():
+        entry = minio[identity].to_json()
+        assert entry["isLatest"] is version["IsLatest"], identity
+        assert str(entry["lastModified"])[:23] == version["LastModified"][:23].replace("+00:00", ".000"), (
+            identity
+        )
+        if version["Type"] == "marker":
+            assert (entry["kind"], entry["etag"], entry["size"]) == ("deleteMarker", None, 0)
+            continue
+        head = version["head"]
+        assert entry["kind"] == "object"
+        assert entry["size"] == int(head["content-length"]), identity
+        assert entry["contentType"] == head["content-type"], identity
+        assert entry["storageClass"] == version["StorageClass"], identity
+        assert entry["parts"] == (version["part1"].get("PartsCount") or 1), identity
+        assert entry["tags"] == version.get("tags", {}), identity
+        if entry["etagSealed"]:
+            assert head["x-amz-server-side-encryption"] == "AES256", identity
+            assert entry["etag"] is None
+            sealed += 1
+        else:
+            assert entry["etag"] == head["etag"].strip('"'), identity
+    assert sealed == 7
+
+
+def test_minio_user_metadata_is_what_the_api_says(
+    minio: dict[tuple[str, str, str], Entry], oracle: Oracle
+) -> None:
+    """HEAD answers with MIME words where a value is not ASCII; the inventory has the stored text."""
+    encoded = {}
+    for identity, version in told(oracle("minio-single")).items():
+        shown = {
+            name.removeprefix("x-amz-meta-"): value
+            for name, value in version.get("head", {}).items()
+            if name.startswith("x-amz-meta-")
+        }
+        ours = minio[identity].to_json()["userMetadata"]
+        if any(value.startswith("=?UTF-8?") for value in shown.values()):
+            encoded[identity[1]] = ours
+        else:
+            assert ours == shown, identity
+    assert encoded.pop("meta/nonascii") == {"u": "=?UTF-8?B?w7xtbA==?="}  # as the client sent it
+    assert encoded == {"utf8": {"name": "müll 日"}, "latin1": {"name": {"base64": "bfxsbCDp"}}}
+
+
+def test_rustfs_every_version_is_there_in_listing_order(rustfs_drive: Path, oracle: Oracle) -> None:
+    """One drive of four: its view, which is whole because no write missed it."""
+    found = listed(rustfs_drive)
+    expected = told(oracle("rustfs-4d"))
+    hidden = unlisted(oracle("rustfs-4d"))
+    assert set(found) - hidden == set(expected) - hidden
+    places = [(bucket, os.fsencode(key), -found[bucket, key, i].last_modified_ns) for bucket, key, i in found]
+    assert places == sorted(places)
+    for identity, version in expected.items():
+        entry = found[identity]
+        assert entry.is_latest is version["IsLatest"], identity
+        if version["Type"] == "marker":
+            assert entry.kind == "deleteMarker"
+            continue
+        head = version["head"]
+        assert entry.size == int(head["content-length"]), identity
+        assert entry.etag == head["etag"].strip('"'), identity
+        assert entry.content_type == head.get("content-type"), identity
+        assert entry.storage_class == version["StorageClass"], identity
+        if "error" not in version.get("tags", {"error": "not asked"}):
+            assert dict(entry.tags) == version["tags"], identity
+        shown = {n.removeprefix("x-amz-meta-"): v for n, v in head.items() if n.startswith("x-amz-meta-")}
+        if not any(value.startswith("=?UTF-8?") for value in shown.values()):
+            assert dict(entry.user_metadata) == shown, identity
+
+
+def test_inline_and_data_directories_are_what_lies_on_the_drive(
+    minio: dict[tuple[str, str, str], Entry], minio_drive: Path
+) -> None:
+    for entry in minio.values():
+        if entry.kind == "object" and not entry.inline and entry.size:
+            directory = minio_drive / entry.bucket / entry.key / str(entry.data_dir)
+            assert len(list(directory.glob("part.*"))) >= entry.parts, entry
+        else:
+            assert entry.data_dir is None or entry.size == 0
+
+
+def test_links_are_trusted_or_not_with_the_same_result(minio_drive: Path) -> None:
+    drive = Drive.open(minio_drive)
+    trusting = list(inventory(drive, trust_links=True))
+    assert trusting == list(inventory(drive, trust_links=False))
+
+
+def test_counts_add_up(minio_drive: Path) -> None:
+    drive, tally = Drive.open(minio_drive), Tally()
+    found = list(inventory(drive, tally))
+    total = tally.total()
+    assert total.versions == len(found) == 2262
+    assert total.objects == len({(entry.bucket, entry.key) for entry in found})
+    assert total.delete_markers == sum(entry.kind == "deleteMarker" for entry in found)
+    assert tally.buckets["empty-bucket"].versions == 0
+    assert total.unreadable == 0
+    assert count_inodes(drive, "many-objects") == 1 + 2000 * 2 + 110
+
+
+def test_what_cannot_be_read_is_named_and_the_rest_is_listed(drives: Callable[[str], Path]) -> None:
+    root = drives("minio-single") / "d1"
+    broken, old, link = root / "anon/utf8/xl.meta", root / "anon/old/xl.json", root / "anon/link/xl.meta"
+    broken.write_bytes(broken.read_bytes()[:-200])
+    for path in (old, link):
+        path.parent.mkdir()
+    old.write_text("{}")
+    link.symlink_to("/etc/passwd")
+    (root / "anon/elsewhere").symlink_to("/tmp")
+    tally = Tally()
+    found = list(inventory(Drive.open(root), tally, buckets=["anon"]))
+    assert {entry.key for entry in found} == {"dup-case", "latin1", "no-ctype"}
+    assert {(problem.key, problem.reason) for problem in tally.problems} >= {
+        ("old", "xl-json"),
+        ("link", "symlink"),
+        ("elsewhere", "symlink"),
+    }
+    assert [problem.key for problem in tally.problems].count("utf8") == 1
+    assert tally.buckets["anon"].unreadable == 4
+
+
+def test_without_a_tally_nothing_unreadable_is_passed_over(drives: Callable[[str], Path]) -> None:
+    root = drives("minio-single") / "d1"
+    (root / "anon/utf8/xl.meta").write_bytes(b"XL2 1   ")
+    with pytest.raises(IncompleteError, match=r"xlmeta-1\.0.*anon/utf8"):
+        list(inventory(Drive.open(root), buckets=["anon"]))
