@@ -1,51 +1,36 @@
-"""`dualtrack gateway`: serve one drive over S3, with settings from the environment (docs/gateway.md)."""
+"""`dualtrack gateway`: serve one drive over S3, with settings from the environment (docs/gateway.md).
+
+There are no flags: what a workload's environment says is what the operator patches and what the gateway
+acknowledges, and a flag would be a second truth.
+"""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import os
-import sys
-from collections.abc import Sequence
+from typing import Final
 
 from dualtrack.errors import DualTrackError
 from dualtrack.gateway.logs import EventLog
 from dualtrack.gateway.server import serve
 from dualtrack.gateway.settings import GatewaySettings
 
-
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser(
-        "gateway",
-        help="serve one drive over S3",
-        description="Serve one drive over S3. Settings come from RUSTFS_… variables; see docs/gateway.md.",
-    )
-    parser.set_defaults(run=run)
+SUMMARY: Final = "serve one drive over S3; settings come from RUSTFS_… variables"
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Serves until SIGTERM; the exit code is 0 then, and that of the error tree if the start is refused."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    del parser
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Serve until SIGTERM, then 0. A refused start is one line and an exit code of the error tree."""
     del arguments
     log = EventLog()
     try:
         asyncio.run(serve(GatewaySettings.from_env(os.environ), log))
-    except DualTrackError as error:
-        log.failure("start_refused", error=str(error), kind=type(error).__name__, exit_code=error.exit_code)
-        return error.exit_code
-    except OSError as error:
-        log.failure(
-            "start_refused", error=str(error), kind=type(error).__name__, exit_code=DualTrackError.exit_code
-        )
-        return DualTrackError.exit_code
+    except (DualTrackError, OSError) as error:
+        code = error.exit_code if isinstance(error, DualTrackError) else DualTrackError.exit_code
+        log.failure("start_refused", kind=type(error).__name__, error=str(error), exit_code=code)
+        return code
     return 0
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="dualtrack")
-    add_parser(parser.add_subparsers(required=True))
-    arguments = parser.parse_args(["gateway", *(sys.argv[1:] if argv is None else argv)])
-    return run(arguments)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
