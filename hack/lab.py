@@ -15,7 +15,9 @@ from dtlab.shell import LabError, say
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="lab.py", description=__doc__)
     commands = top.add_subparsers(dest="command", required=True)
-    commands.add_parser("tools", help="install packages and build every program of the local cluster")
+    commands.add_parser(
+        "tools", help="install the packages and build the programs that the chosen kind of cluster needs"
+    )
     named = argparse.ArgumentParser(add_help=False)
     named.add_argument("--name", help="tells clusters of one machine apart")
     named.add_argument("--dir", help="the local cluster's state folder, instead of one in the cache")
@@ -67,8 +69,11 @@ def run_minio(options: argparse.Namespace) -> None:
 def run(options: argparse.Namespace) -> None:
     match options.command:
         case "tools":
-            packages.install()
-            tools.build(tools.ALL)
+            if cluster_kind.kind_of_cluster() == "local":
+                packages.install()
+                tools.build(tools.ALL)
+            else:
+                tools.build((*tools.KUBECTL, *tools.MINIO))
         case "cluster":
             run_cluster(options)
         case "image":

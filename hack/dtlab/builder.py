@@ -50,9 +50,10 @@ class Build:
 
     def _by_buildah(self, archive: Path) -> None:
         packages.install()
-        base = os.environ.get("BASE_IMAGE") or _imported_base()
-        arguments = {**self.arguments, "BASE_IMAGE": base}
-        options = ["--isolation=chroot", "--layers", "--pull-never", *self._options(arguments)]
+        given = os.environ.get("BASE_IMAGE")
+        arguments = {**self.arguments, "BASE_IMAGE": given or _imported_base()}
+        pull = "--pull" if given else "--pull-never"
+        options = ["--isolation=chroot", "--layers", pull, *self._options(arguments)]
         _buildah("build", *options, str(self.context))
         _buildah("push", "--quiet", self.image, f"docker-archive:{archive}:docker.io/library/{self.image}")
 

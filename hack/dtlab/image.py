@@ -10,10 +10,12 @@ from pathlib import Path
 
 from dtlab import base_image, builder, wheels
 from dtlab.paths import REPO, cache
-from dtlab.shell import LabError, locked, say
+from dtlab.shell import LabError, locked, run, say
 
 DUALTRACK = "dualtrack:dev"
 PROMETHEUS = "prometheus:dev"
+# Where Docker is and Debian's package is not.
+UPSTREAM_PROMETHEUS = "prom/prometheus:v2.53.5"
 # Older archives of an image are dropped; a quarter of a gigabyte each.
 KEPT = 2
 
@@ -39,24 +41,34 @@ def dualtrack() -> Path:
 
 
 def prometheus() -> Path:
-    """The archive of `prometheus:dev`: Debian's binaries on our base."""
-    dockerfile = REPO / "hack" / "images" / "prometheus.Dockerfile"
+    """The archive of `prometheus:dev`: Debian's binaries on our base, or upstream's image by Docker."""
     with locked(cache() / "locks" / "image"):
-        programs = [shutil.which(name, path="/usr/bin") for name in ("prometheus", "promtool")]
-        if not all(programs):
+        programs = [Path("/usr/bin") / name for name in ("prometheus", "promtool")]
+        if all(program.exists() for program in programs):
+            return _prometheus_of_debian(programs)
+        if not builder.docker_answers():
             raise LabError("prometheus is not installed; run `make tools`")
-        files = [Path(str(program)) for program in programs]
-        archive = _archive(
-            "prometheus", dockerfile.read_text(), *(str(file.stat().st_size) for file in files)
-        )
+        archive = cache() / "images" / "prometheus-upstream.tar"
         if not archive.exists():
-            context = cache() / "images" / "prometheus-context"
-            shutil.rmtree(context, ignore_errors=True)
-            context.mkdir(parents=True)
-            for file in files:
-                shutil.copy(file, context)
-            _build(builder.Build(PROMETHEUS, dockerfile, context, {}), archive)
-            shutil.rmtree(context)
+            run(["docker", "pull", UPSTREAM_PROMETHEUS])
+            run(["docker", "tag", UPSTREAM_PROMETHEUS, PROMETHEUS])
+            run(["docker", "save", "--output", archive.with_suffix(".new"), PROMETHEUS])
+            archive.with_suffix(".new").replace(archive)
+        return archive
+
+
+def _prometheus_of_debian(programs: list[Path]) -> Path:
+    dockerfile = REPO / "hack" / "images" / "prometheus.Dockerfile"
+    sizes = [str(program.stat().st_size) for program in programs]
+    archive = _archive("prometheus", dockerfile.read_text(), *sizes)
+    if not archive.exists():
+        context = cache() / "images" / "prometheus-context"
+        shutil.rmtree(context, ignore_errors=True)
+        context.mkdir(parents=True)
+        for program in programs:
+            shutil.copy(program, context)
+        _build(builder.Build(PROMETHEUS, dockerfile, context, {}), archive)
+        shutil.rmtree(context)
     return archive
 
 

@@ -68,9 +68,11 @@ class Sandbox:
 
     def stop(self) -> None:
         """Kill all that runs in the sandbox and wait until the last of it is gone."""
-        for process in self._processes():
+        processes = self._processes()
+        for process in processes:
             _kill(process)
-        wait_for(f"the processes of {self.state} to end", lambda: not self._processes(), seconds=60)
+        # The first process of a PID name space ends only after all others in it have.
+        wait_for(f"the processes of {self.state} to end", lambda: not any(map(_lives, processes)), seconds=60)
 
     def run(self, command: Sequence[str | Path], *, mounts: bool = True) -> str:
         """Run a command inside; without `mounts` it sees the machine's files, but the sandbox's network."""
@@ -101,6 +103,15 @@ def _name_space(pid: int) -> str:
         return str(Path(f"/proc/{pid}/ns/pid").readlink())
     except OSError:
         return str(Path("/proc/self/ns/pid").readlink())
+
+
+def _lives(pid: int) -> bool:
+    """Whether a process is there and not a mere zombie (its command line is gone before its end)."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return status.rpartition(")")[2].split()[0] not in "ZX"
 
 
 def _kill(pid: int) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +43,7 @@ class Tool:
         return flags
 
     def digest(self) -> str:
-        found = hashlib.sha256(f"{sorted(self.programs.items())} {self.linker_flags()}".encode())
+        found = hashlib.sha256(self.linker_flags().encode())
         for path in sorted(self.folder().iterdir()):
             found.update(path.name.encode() + b"\0" + path.read_bytes())
         return found.hexdigest()
@@ -65,6 +66,15 @@ MINIO = (Tool("minio", {"minio": "github.com/minio/minio"}),)
 KUBECTL = (_kubernetes("kubectl"),)
 KIND = (Tool("kind", {"kind": "sigs.k8s.io/kind"}),)
 ALL = (*CONTROL_PLANE, *NODE, *MINIO)
+
+
+def kubectl() -> Path:
+    """The kubectl of the PATH, or ours."""
+    found = shutil.which("kubectl")
+    if found:
+        return Path(found)
+    build(KUBECTL)
+    return tool_bin() / "kubectl"
 
 
 def _is_built(tool: Tool) -> bool:

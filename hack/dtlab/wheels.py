@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -34,7 +35,8 @@ def application() -> Path:
     """Our own wheel, built from the checkout as it is; hatchling makes the same bytes from the same files."""
     folder = cache() / "wheels" / f"application-{hashlib.sha256(bytes(REPO)).hexdigest()[:8]}"
     shutil.rmtree(folder, ignore_errors=True)
-    run([_uv(), "build", "--quiet", "--wheel", "--out-dir", folder, REPO])
+    env = {"UV_CACHE_DIR": os.environ.get("UV_CACHE_DIR") or str(cache() / "uv")}
+    run([_uv(), "build", "--quiet", "--wheel", "--out-dir", folder, REPO], env=env)
     return next(folder.glob("*.whl"))
 
 
