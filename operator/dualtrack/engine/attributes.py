@@ -52,28 +52,33 @@ class Encryption(Enum):
     SSE_KMS = "SSE-KMS"
 
 
+# SSE-S3 and SSE-KMS have a key of the KMS besides (`s3-kms-sealed-key`), which tells nothing here.
+_SEALED_KEYS = (
+    ("s3-sealed-key", Encryption.SSE_S3),
+    ("kms-sealed-key", Encryption.SSE_KMS),
+    ("sealed-key", Encryption.SSE_C),
+)
+
+
 def lower(mapping: Mapping[str, str]) -> dict[str, str]:
     return {key.lower(): value for key, value in mapping.items()}
 
 
 def internal(body: ObjectBody, suffix: str) -> bytes | None:
     """An internal value of MetaSys by the end of its name; RustFS's spelling goes before MinIO's."""
-    names = {key.lower(): key for key in body.meta_sys}
-    for prefix in INTERNAL_PREFIXES:
-        if prefix + suffix in names:
-            return body.meta_sys[names[prefix + suffix]]
-    return None
+    wanted = [prefix + suffix for prefix in INTERNAL_PREFIXES]
+    found: dict[str, bytes] = {}
+    for key, value in body.meta_sys.items():
+        if (name := key.lower()) in wanted:
+            found[name] = value
+    return next((found[name] for name in wanted if name in found), None)
 
 
 def encryption(body: ObjectBody) -> Encryption:
     """How the content is encrypted, by the markers of either server."""
-    system = {key.lower() for key in body.meta_sys}
-    for name, kind in (
-        ("s3-sealed-key", Encryption.SSE_S3),
-        ("kms-sealed-key", Encryption.SSE_KMS),
-        ("sealed-key", Encryption.SSE_C),
-    ):
-        if any(prefix + _SSE + name in system for prefix in INTERNAL_PREFIXES):
+    sealed = {name for key in body.meta_sys if (name := key.lower()).endswith("sealed-key")}
+    for name, kind in _SEALED_KEYS if sealed else ():
+        if any(prefix + _SSE + name in sealed for prefix in INTERNAL_PREFIXES):
             return kind
     user = lower(body.meta_user)
     if "x-amz-server-side-encryption-customer-algorithm" in user:

@@ -155,7 +155,7 @@ def _items(fields: dict[object, object], name: str, kind: type[_T]) -> tuple[_T,
     value = fields.get(name)
     if value is None:
         return ()
-    if type(value) is not list or any(type(item) is not kind for item in value):
+    if type(value) is not list or not {kind}.issuperset(map(type, value)):
         raise CorruptError(_BAD, f"{name} is no list of {kind.__name__}")
     return tuple(value)
 

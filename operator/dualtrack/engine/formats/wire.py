@@ -63,16 +63,17 @@ def loads(data: bytes, reason: str) -> Decoded:
     """
     _guard_reservation(data, reason)
     limit = len(data)
+    element, items = min(limit, MAX_ELEMENT), min(limit, MAX_ITEMS)
     try:
         return msgpack.unpackb(
             data,
             raw=False,
             unicode_errors=_ERRORS,
-            max_str_len=min(limit, MAX_ELEMENT),
-            max_bin_len=min(limit, MAX_ELEMENT),
-            max_array_len=min(limit, MAX_ITEMS),
-            max_map_len=min(limit, MAX_ITEMS),
-            max_ext_len=min(limit, MAX_ELEMENT),
+            max_str_len=element,
+            max_bin_len=element,
+            max_array_len=items,
+            max_map_len=items,
+            max_ext_len=element,
         )
     except (ValueError, TypeError, OverflowError, msgpack.UnpackException) as error:
         raise CorruptError(reason, f"{reason}: not MessagePack as expected ({error})") from error
