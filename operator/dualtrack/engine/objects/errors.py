@@ -3,7 +3,7 @@
     ObjectError
     ├── NoSuchBucket, NoSuchKey, NoSuchVersion, NoSuchUpload            404
     ├── MethodNotAllowed      the version named is a delete marker      405
-    ├── BucketExists, BucketNotEmpty                                    409
+    ├── BucketExists, BucketNotEmpty, InvalidBucketState                409
     ├── PreconditionFailed                                              412
     ├── InvalidBucketName, InvalidKey, KeyTooLong, InvalidArgument      400
     ├── InvalidPart, InvalidPartOrder, EntityTooSmall                   400
@@ -68,6 +68,10 @@ class BucketExists(ObjectError):
 
 class BucketNotEmpty(ObjectError):
     pass
+
+
+class InvalidBucketState(ObjectError):
+    """The bucket's object lock does not allow the change."""
 
 
 class PreconditionFailed(ObjectError):

@@ -1,0 +1,85 @@
+"""What a data plane does beside its requests: drain the journal, count objects, and say how it stands.
+
+`rustfs_objects_in_kv` comes from the store's own counters, each second. `rustfs_objects_in_fs` is the result
+of a whole walk of the drive that this process makes once, in the background, after its start: a count of
+files at that time, not kept up by requests.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from dualtrack.engine.drive import Drive
+from dualtrack.engine.objects.drain import Drain
+from dualtrack.engine.objects.kv_track import KV_ERRORS
+from dualtrack.engine.objects.opening import Opened
+from dualtrack.engine.objects.types import Settings
+from dualtrack.engine.rows import is_system
+from dualtrack.engine.walk import walk
+from dualtrack.errors import DriveError
+
+_log = logging.getLogger(__name__)
+
+
+class Keeping:
+    def __init__(self, opened: Opened, settings: Settings) -> None:
+        self._opened = opened
+        self._failing = False
+        self._ending = threading.Event()
+        self._count = threading.Thread(target=self._count_files, name="count-files", daemon=True)
+        self.drain = (
+            Drain(opened.owner, opened.fs, self.report, opened.marked) if opened.owner is not None else None
+        )
+        self.report(False)
+        if settings.inventory:
+            self._count.start()
+        if settings.drain and self.drain is not None:
+            self.drain.start()
+
+    @property
+    def degraded(self) -> bool:
+        return self._failing or self._opened.degraded
+
+    def report(self, failing: bool) -> None:
+        """Set the gauges; `failing` says that the store did not take the drain's rows."""
+        self._failing = failing
+        meter, owner = self._opened.meter, self._opened.owner
+        meter.gauge("rustfs_kv_degraded", float(self.degraded), {})
+        if owner is None:
+            return
+        meter.gauge("rustfs_dual_track_journal_depth", owner.info().journal_depth, {})
+        try:
+            counts = owner.stats().objects
+        except KV_ERRORS as error:
+            _log.warning("store does not tell its counts error=%s", error)
+            return
+        present = sum(count for bucket, count in counts.items() if not is_system(bucket))
+        meter.gauge("rustfs_objects_in_kv", present, {})
+
+    def _count_files(self) -> None:
+        try:
+            count = count_files(self._opened.drive, self._ending.is_set)
+        except DriveError as error:
+            _log.warning("objects on the drive not counted error=%s", error)
+            return
+        if count is not None:
+            self._opened.meter.gauge("rustfs_objects_in_fs", count, {})
+
+    def close(self) -> None:
+        self._ending.set()
+        if self._count.ident is not None:
+            self._count.join()
+        if self.drain is not None:
+            self.drain.stop()
+
+
+def count_files(drive: Drive, ended: Callable[[], bool]) -> int | None:
+    """How many objects have an `xl.meta` on the drive; None if `ended` said so meanwhile."""
+    count = 0
+    for found in walk(drive):
+        if ended():
+            return None
+        count += len(found.objects)
+    return count

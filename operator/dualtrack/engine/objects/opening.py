@@ -1,0 +1,112 @@
+"""Opening a drive for a data plane: which store, which plane, and what happens if the store cannot be had.
+
+Where files answer every question (`fs`, `kv_primary` with fallback) a store that is missing, locked or
+damaged leaves the server ready but degraded: it serves from files and acknowledges nothing. Because its
+writes then leave no marks, the epoch is recorded as broken first, so that no later owner serves the rows that
+they make stale. In every other mode the start fails.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import uuid
+from contextlib import AbstractContextManager
+
+from dualtrack.engine.drive import STORE_DIRECTORY, Drive
+from dualtrack.engine.journal import Journal
+from dualtrack.engine.marker import Marker, MarkerState, control_directory
+from dualtrack.engine.mode import Engine, Mode
+from dualtrack.engine.objects.dual import DualPlane, PrimaryPlane
+from dualtrack.engine.objects.fs_track import FsTrack
+from dualtrack.engine.objects.kv_only import OnlyPlane, ReturningPlane
+from dualtrack.engine.objects.kv_track import KvTrack
+from dualtrack.engine.objects.plane import FsPlane, Plane
+from dualtrack.engine.objects.shadow import Shadow
+from dualtrack.engine.objects.types import Meter, Settings
+from dualtrack.engine.owner import Owner, OwnerSettings
+from dualtrack.engine.server import Server
+from dualtrack.engine.stripes import Stripes
+from dualtrack.errors import DriveError, StoreError
+
+_log = logging.getLogger(__name__)
+
+
+class Opened:
+    """A drive's tracks as a mode uses them. `owner` is None while degraded for want of a store."""
+
+    def __init__(self, drive: Drive, mode: Mode, marker: Marker, settings: Settings, meter: Meter) -> None:
+        self.drive = drive
+        self.mode = mode
+        self.meter = meter
+        self.fs = FsTrack(drive.path)
+        self.fs.open()
+        self.cause = ""
+        self.boot_id = uuid.uuid4().hex
+        self.marked = threading.Event()
+        self.owner = self._own(settings)
+        self.server: Server | None = None
+        self._stripes = self.owner.stripes if self.owner else Stripes()
+        self.kv = KvTrack(self.owner, mode.epoch, meter) if self.owner else None
+        self.plane = self._plane(marker, settings)
+        if self.owner is not None and settings.socket:
+            self.server = Server(self.owner, self._store_dir(settings))
+
+    def _store_dir(self, settings: Settings) -> str:
+        return settings.store_dir or os.path.join(self.drive.path, STORE_DIRECTORY)
+
+    def _own(self, settings: Settings) -> Owner | None:
+        wanted = OwnerSettings(self.drive.drive_id, self.mode, settings.map_size, self.boot_id)
+        try:
+            return Owner.open(self.drive.path, self._store_dir(settings), wanted)
+        except (StoreError, OSError) as error:
+            if not self.mode.fallback:
+                raise
+            self.cause = str(error)
+            _log.error("store not usable, serving from files mode=%s error=%s", self.mode, error)
+        if self.mode.ratio > 0:
+            _break_epoch(self.drive.path)
+        return None
+
+    def _plane(self, marker: Marker, settings: Settings) -> Plane:
+        mode, fs, meter, kv = self.mode, self.fs, self.meter, self.kv
+        files = FsPlane(fs, meter)
+        if kv is None or (mode.engine is Engine.FS and mode.ratio == 0):
+            return files
+        if mode.engine is Engine.FS:
+            shadow = Shadow(kv, files.read_file, meter, settings.shadow_ratio)
+            return DualPlane(fs, meter, mode, kv, shadow, self.marked.set)
+        if mode.engine is Engine.KV_ONLY:
+            return OnlyPlane(fs, meter, kv)
+        if marker.state.reached(MarkerState.KV_ONLY):
+            return ReturningPlane(fs, meter, kv)
+        return PrimaryPlane(fs, meter, kv, mode.fallback)
+
+    @property
+    def degraded(self) -> bool:
+        return self.owner is None or self.owner.broken
+
+    def locked(self, bucket: str, key: str) -> AbstractContextManager[None]:
+        """The stripe of an object, shared with cleanup and repair through the owner."""
+        return self._stripes.locked([(bucket, key)])
+
+    def close(self) -> None:
+        if self.server is not None:
+            self.server.close()
+        if self.owner is not None:
+            self.owner.close()
+
+
+def _break_epoch(drive: str) -> None:
+    try:
+        journal = Journal.open(control_directory(drive))
+        try:
+            journal.break_epoch()
+        finally:
+            journal.close()
+    except (StoreError, OSError) as error:
+        raise DriveError(
+            f"{drive}: the store cannot be used, nor that be recorded in .dualtrack/journal ({error}); "
+            "make the journal writable, or start with RUSTFS_METADATA_ENGINE=fs and ratio 0"
+        ) from error
