@@ -1,18 +1,21 @@
 """`dualtrack engine inventory`: what a drive holds. It reads files, needs no store and writes nothing.
 
-What cannot be read is named on standard error, each with its class, and the command then ends with the exit
-code of IncompleteError: a list with silent gaps would be worse than none.
+What cannot be read is named on standard error, each with its class, and a listing then ends with the exit
+code of IncompleteError: a list with silent gaps would be worse than none. A summary counts what is damaged or
+in a form that is not read (it will be quarantined by name), and fails only where another try may tell more.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING
 
+from dualtrack.cli.jobresult import Outcome, add_job_arguments, write_result
 from dualtrack.engine.drive import Drive
 from dualtrack.engine.entries import Entry, json_text
 from dualtrack.engine.inventory import Counts, Tally, count_inodes, inventory
@@ -36,6 +39,11 @@ def add_parser(subparsers: Subparsers) -> None:
         default="table",
         help="jsonl: one object per version, in listing order; summary: one object with the counts",
     )
+    parser.add_argument("--store", metavar="DIR", help="accepted like by every verb; not read")
+    parser.add_argument(
+        "--client-only", action="store_true", help="accepted like by every verb; no store is opened"
+    )
+    add_job_arguments(parser)
     parser.set_defaults(run=run)
 
 
@@ -60,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
             tally.buckets[bucket].inodes = count_inodes(drive, bucket)
         sys.stdout.write(summary_json(tally) if arguments.format == "summary" else table(tally))
     sys.stdout.flush()
-    return _report(drive, tally)
+    return _report(arguments, drive, tally)
 
 
 def json_lines(entries: Iterable[Entry]) -> Iterator[str]:
@@ -86,11 +94,30 @@ def table(tally: Tally) -> str:
     )
 
 
-def _report(drive: Drive, tally: Tally) -> int:
+def _report(arguments: argparse.Namespace, drive: Drive, tally: Tally) -> int:
     for stranger in drive.strangers():
         print(f"not a bucket: {json.dumps(json_text(stranger))}", file=sys.stderr)
     for problem in tally.problems:
         print(f"unreadable: {problem.reason}: {json.dumps(json_text(problem.message))}", file=sys.stderr)
-    if tally.problems:
-        raise IncompleteError(f"{len(tally.problems)} files or directories of {drive.path} could not be read")
+    counted_only = arguments.format == "summary"
+    failing = [problem for problem in tally.problems if problem.transient or not counted_only]
+    message = (
+        f"{len(failing)} files or directories of {drive.path} could not be read" if failing else "complete"
+    )
+    code = IncompleteError.exit_code if failing else 0
+    write_result(arguments, drive, _outcome(drive, tally, message, code))
+    if failing:
+        raise IncompleteError(message)
     return 0
+
+
+def _outcome(drive: Drive, tally: Tally, message: str, code: int) -> Outcome:
+    system = os.statvfs(drive.path)
+    return Outcome(
+        ok=code == 0,
+        message=message,
+        exit_code=code,
+        counts={**asdict(tally.total()), "buckets": len(tally.buckets), "setDrives": drive.drive_count},
+        unreadable=[f"{problem.path}: {problem.reason}" for problem in tally.problems],
+        extra={"inodesUsed": system.f_files - system.f_ffree},
+    )

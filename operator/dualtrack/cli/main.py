@@ -21,6 +21,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 import dualtrack.cli
+from dualtrack.cli.jobresult import clear_result, write_failure
 from dualtrack.errors import DualTrackError
 
 if TYPE_CHECKING:
@@ -77,8 +78,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     parsed = parser(given).parse_args(given)
     try:
+        clear_result(parsed)
         return int(parsed.run(parsed))
     except DualTrackError as error:
+        write_failure(parsed, error)
         print(f"dualtrack: {error}", file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:

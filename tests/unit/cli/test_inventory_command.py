@@ -73,6 +73,58 @@ def test_what_is_unreadable_is_named_and_the_exit_code_says_so(
     assert "anon/utf8" in told.err
 
 
+def ordered(drive: Path, result: Path) -> list[str]:
+    """As the operator's Job calls it."""
+    options = [
+        "--drive",
+        str(drive),
+        "--store",
+        f"{drive}/.dualtrack/store",
+        "--client-only",
+        "--run-id",
+        "r",
+    ]
+    options += ["--fence", "7", "--migration-uid", "u", "--epoch", "1", "--result-file", str(result)]
+    return ["engine", "inventory", *options, "--progress", "json", "--format", "summary"]
+
+
+def test_a_job_leaves_its_result(
+    minio_drive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(ordered(minio_drive, tmp_path / "result")) == 0
+    result = json.loads((tmp_path / "result").read_text())
+    assert (result["verb"], result["runID"], result["fence"], result["ok"]) == ("inventory", "r", 7, True)
+    assert (result["counts"]["versions"], result["counts"]["setDrives"]) == (2262, 1)
+    assert result["drive"]["driveID"] == "858920dc-054e-4be0-aed2-42715392ffc3"
+    assert result["drive"]["marker"] == "FsAuthoritative"
+    assert result["inodesUsed"] >= 0  # some file systems count none
+
+
+def test_a_job_that_fails_leaves_its_error_and_nothing_of_an_earlier_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "result").write_text('{"ok":true,"runID":"r"}')
+    assert main(ordered(tmp_path, tmp_path / "result")) == 20
+    result = json.loads((tmp_path / "result").read_text())
+    assert (result["ok"], result["runID"], result["exitCode"]) == (False, "r", 20)
+    assert "no format.json" in result["message"]
+
+
+def test_a_job_counts_what_will_be_quarantined_and_names_the_first(
+    drives: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drive = drives("minio-single") / "d1"
+    broken = list((drive / "many-objects").rglob("xl.meta"))[:50]
+    for path in broken:
+        path.write_bytes(b"XL2 1   ")
+    assert main(ordered(drive, tmp_path / "result")) == 0
+    text = (tmp_path / "result").read_text()
+    result = json.loads(text)
+    assert len(text) <= 3 * 1024
+    assert (result["ok"], result["counts"]["unreadable"], len(result["unreadable"])) == (True, 50, 10)
+    assert all(name.endswith(": xlmeta-1.0") for name in result["unreadable"])
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
