@@ -191,6 +191,8 @@ class ObservationStatus(StatusModel):
     """End of the next one."""
     verdict: Word | None = None
     """`Pass`, `Fail`, `NoData`, `Error`, `Cancelled` or `Insufficient`, over all gates."""
+    message: Message | None = None
+    """Why the last interval was not seen whole; absent when it was."""
 
 
 class GateStatus(StatusModel):

@@ -1,0 +1,88 @@
+"""One migration a target: the Lease named after the target's UID, and who holds it.
+
+Creating it is the claim; a Lease of another migration is taken over only when that migration no longer
+exists. While somebody else holds it this migration does nothing at all, in any phase.
+"""
+
+from __future__ import annotations
+
+from dualtrack.api import names
+from dualtrack.api.conditions import Reason
+from dualtrack.rollout import intent, kube, messages
+from dualtrack.rollout.decision import Create, MergePatch
+from dualtrack.rollout.draft import Draft
+
+
+def acquire(draft: Draft) -> bool:
+    """True once the target is ours. Otherwise an action on the way there, or the reason why not."""
+    target = draft.seen.target
+    spec = draft.spec.target
+    if target is None:
+        unseen = _unseen(draft, f"{spec.kind} {draft.namespace}/{spec.name}")
+        why = (
+            unseen or f"spec.target.name: {spec.kind} {draft.namespace}/{spec.name} does not exist; create it"
+        )
+        draft.stalled = None if unseen else (Reason.TARGET_NOT_FOUND, why)
+        draft.await_(messages.awaiting(draft, why))
+        return False
+    if not _take(draft, kube.uid(target)):
+        return False
+    draft.set_target(uid=kube.uid(target), lease_name=names.lease_name(kube.uid(target)))
+    return True
+
+
+def kept(draft: Draft) -> bool:
+    """Whether a claim that was taken is still ours; a lost Lease is created again."""
+    if draft.seen.lease is None and _unseen(draft, "lease"):
+        draft.await_(messages.awaiting(draft, "the Lease could not be read; waiting for the API server"))
+        return False
+    return _take(draft, draft.target.uid or "")
+
+
+def holds(draft: Draft) -> bool:
+    """Whether the Lease that was seen names this migration."""
+    return bool(kube.dig(draft.seen.lease, "spec", "holderIdentity") == draft.uid)
+
+
+def _take(draft: Draft, target_uid: str) -> bool:
+    lease = draft.seen.lease
+    if lease is None:
+        draft.act(Create(intent.lease(draft, target_uid)))
+        draft.await_(messages.awaiting(draft, "claiming the target"), delay=1.0)
+        return False
+    if holds(draft):
+        return True
+    holder = kube.dig(lease, "spec", "holderIdentity")
+    if draft.seen.lease_holder_exists is False:
+        draft.act(_take_over(draft, target_uid))
+        draft.await_(
+            messages.awaiting(draft, f"taking over the claim of the deleted migration {holder}"), delay=1.0
+        )
+        return False
+    why = (
+        f"the target is claimed by the MetadataMigration with UID {holder} (Lease {kube.name(lease)});"
+        " nothing is done here until that one is deleted"
+    )
+    draft.stalled = (Reason.CLAIMED_BY_ANOTHER, why)
+    draft.await_(messages.awaiting(draft, why))
+    return False
+
+
+def _take_over(draft: Draft, target_uid: str) -> MergePatch:
+    lease = draft.seen.lease
+    manifest = intent.lease(draft, target_uid)
+    metadata = {k: manifest["metadata"][k] for k in ("labels", "ownerReferences")}
+    # Two migrations may both see the holder gone: the version that was read lets only one win.
+    metadata["resourceVersion"] = kube.dig(lease, "metadata", "resourceVersion")
+    return MergePatch(
+        "coordination.k8s.io/v1",
+        "Lease",
+        draft.namespace,
+        kube.name(lease),
+        kube.uid(lease),
+        {"metadata": metadata, "spec": manifest["spec"]},
+    )
+
+
+def _unseen(draft: Draft, what: str) -> str:
+    return f"{what} could not be read: {draft.seen.failures[0]}" if draft.seen.failures else ""

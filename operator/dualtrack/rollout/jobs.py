@@ -1,0 +1,224 @@
+"""Running one Job to an end that counts, across restarts of everybody involved.
+
+The Job's name follows from what it is for, so that creating it twice is creating it once. Only the Job whose
+UID was recorded counts, only with Complete=True, and only with its own result that says ok under the fence
+it was given. A Job that has used up its retries pauses the migration; resuming starts the next generation
+under a higher fence. While nothing may go forward, Jobs are suspended, which gives them SIGTERM.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from dualtrack.api import names
+from dualtrack.api.conditions import Reason
+from dualtrack.api.status_parts import JobState, JobStatus
+from dualtrack.rollout import jobmanifest, jobtrouble, kube, messages
+from dualtrack.rollout.decision import Create, MergePatch
+from dualtrack.rollout.draft import Draft
+from dualtrack.rollout.jobmanifest import Order
+from dualtrack.rollout.world import JobView, JsonObject
+
+_RESULT_PATIENCE_SECONDS: Final = 60
+
+
+def run(draft: Draft, step: str, verb: tuple[str, ...], *, snapshot: bool = False) -> JsonObject | None:
+    """The verified result of this step's Job; None while there is none, with the reason awaited."""
+    entry = find(draft, step)
+    if draft.held:
+        _hold(draft, entry)
+        return None
+    if entry is None or entry.state == JobState.FAILED:
+        entry = _next(draft, step, entry)
+    order = Order(step, verb, entry.fence or 0, entry.generation or 0, snapshot)
+    if draft.seen.jobs is None:
+        _wait(draft, entry, "the API server did not list the Jobs")
+        return None
+    view = _view(draft, entry.name)
+    if view is None:
+        _create(draft, entry, order)
+        return None
+    if not _ours(draft, entry, view):
+        return None
+    return _follow(draft, entry, view)
+
+
+def find(draft: Draft, step: str) -> JobStatus | None:
+    """The newest Job of this step in this attempt."""
+    return next((j for j in draft.status.jobs or () if j.step == step), None)
+
+
+def renew(draft: Draft, *steps: str) -> None:
+    """These steps have to be done again: what their Jobs have done no longer holds."""
+    for step in steps:
+        entry = find(draft, step)
+        if entry is not None and entry.state is not None:
+            _save(draft, entry, state=JobState.FAILED.value, message="to be done again")
+
+
+def quiesce(draft: Draft, keep: str = "") -> str:
+    """Suspend every Job of ours that is not finished; the name of one that has not stopped yet, or ''."""
+    busy = ""
+    for view in draft.seen.jobs or ():
+        if kube.name(view.job) == keep or _finished(view.job) or not kube.owned_by(view.job, draft.uid):
+            continue
+        _suspend(draft, view.job, suspend=True)
+        if kube.dig(view.job, "status", "active") or not kube.dig(view.job, "spec", "suspend"):
+            busy = kube.name(view.job)
+    return busy
+
+
+def _hold(draft: Draft, entry: JobStatus | None) -> None:
+    """Nothing goes forward: the Job gets SIGTERM and keeps its cursor; its end is read after the resume."""
+    quiesce(draft)
+    if entry is not None and entry.state in (JobState.PENDING, JobState.RUNNING):
+        _save(draft, entry, state=JobState.SUSPENDED.value, message=None)
+
+
+def _next(draft: Draft, step: str, before: JobStatus | None) -> JobStatus:
+    generation = (before.generation or 0) + 1 if before is not None else 0
+    fence = (draft.status.fence or 0) + 1
+    entry = JobStatus(
+        name=jobmanifest.job_name(draft, step, generation),
+        step=step,
+        drives=tuple(d.name for d in draft.spec.drives),
+        state=JobState.PENDING.value,
+        fence=fence,
+        generation=generation,
+    )
+    others = tuple(j for j in draft.status.jobs or () if j.step != step)
+    draft.set(fence=fence, jobs=(*others, entry))
+    return entry
+
+
+def _create(draft: Draft, entry: JobStatus, order: Order) -> None:
+    if entry.uid:
+        # Somebody deleted the Job that counted. What it did is safe; whether it ended is not known.
+        draft.event(Reason.JOB_FAILED, f"Job {entry.name} is gone before its result was read", "Warning")
+        _save(
+            draft,
+            entry,
+            state=JobState.FAILED.value,
+            message="deleted by somebody before its result was read",
+        )
+        draft.await_(messages.awaiting(draft, f"Job {entry.name} was deleted; starting the next"), delay=0.0)
+        return
+    busy = quiesce(draft, keep=entry.name)
+    if busy:
+        draft.await_(messages.awaiting(draft, f"waiting for Job {busy} to stop first"), delay=3.0)
+        return
+    draft.act(Create(jobmanifest.render(draft, order)))
+    draft.event(Reason.JOB_STARTED, f"Job {entry.name} ({' '.join(order.verb)}), fence {entry.fence}")
+    _wait(draft, entry, f"Job {entry.name} was created")
+
+
+def _ours(draft: Draft, entry: JobStatus, view: JobView) -> bool:
+    found = kube.uid(view.job)
+    right = kube.owned_by(view.job, draft.uid) and entry.uid in (None, "", found)
+    if not right:
+        _save(draft, entry, state=JobState.FAILED.value)
+        draft.pause(
+            Reason.JOB_FAILED,
+            f"Job {entry.name} (UID {found}) is not the one that was started here; find out who made it,"
+            " delete it if it is not needed, then resume",
+        )
+    return right
+
+
+def _follow(draft: Draft, entry: JobStatus, view: JobView) -> JsonObject | None:
+    job = view.job
+    uid = kube.uid(job)
+    if kube.condition(job, "Failed"):
+        _fail(draft, entry, view, uid)
+        return None
+    complete = kube.condition(job, "Complete")
+    if complete:
+        return _complete(draft, entry, view, complete)
+    _suspend(draft, job, suspend=False)
+    trouble = jobtrouble.of(view.pods)
+    scanned = kube.dig(view.progress, "scanned")
+    total = kube.dig(view.progress, "total")
+    _save(
+        draft,
+        entry,
+        uid=uid,
+        state=JobState.RUNNING.value if kube.dig(job, "status", "active") else JobState.PENDING.value,
+        scanned=scanned if isinstance(scanned, int) else entry.scanned,
+        total=total if isinstance(total, int) else entry.total,
+        message=trouble or None,
+    )
+    if trouble and entry.message != trouble:
+        draft.event(Reason.JOB_BLOCKED, f"Job {entry.name}: {trouble}", "Warning")
+    _wait(draft, entry, f"Job {entry.name}" + (f": {trouble}" if trouble else " is at work"))
+    return None
+
+
+def _complete(draft: Draft, entry: JobStatus, view: JobView, complete: JsonObject) -> JsonObject | None:
+    uid, result = kube.uid(view.job), view.result
+    if result is None:
+        since = kube.moment(complete.get("lastTransitionTime"))
+        if since is None or draft.now.timestamp() - since < _RESULT_PATIENCE_SECONDS:
+            _wait(draft, entry, f"Job {entry.name} ended; its result is being read")
+            return None
+    if not _good(entry, result):
+        _fail(draft, entry, view, uid)
+        return None
+    _save(
+        draft,
+        entry,
+        uid=uid,
+        state=JobState.COMPLETE.value,
+        report_digest=kube.dig(result, "reportDigest") or kube.dig(result, "digest"),
+        message=kube.dig(result, "message") or None,
+    )
+    if entry.state != JobState.COMPLETE:
+        draft.event(Reason.JOB_COMPLETE, f"Job {entry.name}: {kube.dig(result, 'message') or 'complete'}")
+    return result
+
+
+def _good(entry: JobStatus, result: JsonObject | None) -> bool:
+    return (
+        result is not None
+        and result.get("ok") is True
+        and result.get("runID") == entry.name
+        and result.get("fence") == entry.fence
+    )
+
+
+def _fail(draft: Draft, entry: JobStatus, view: JobView, uid: str) -> None:
+    why = jobtrouble.failure(view)
+    _save(draft, entry, uid=uid, state=JobState.FAILED.value, message=why)
+    differs = kube.dig(view.result, "exitCode") == 51
+    draft.pause(
+        Reason.VERIFICATION_DIFFERS if differs else Reason.JOB_FAILED,
+        f"Job {entry.name}: {why}; look at its log, remove the cause, then resume (the next Job goes on"
+        " where it stopped)",
+    )
+
+
+def _view(draft: Draft, name: str) -> JobView | None:
+    return next((v for v in draft.seen.jobs or () if kube.name(v.job) == name), None)
+
+
+def _finished(job: JsonObject) -> bool:
+    return bool(kube.condition(job, "Complete") or kube.condition(job, "Failed"))
+
+
+def _suspend(draft: Draft, job: JsonObject, *, suspend: bool) -> None:
+    if bool(kube.dig(job, "spec", "suspend")) is suspend:
+        return
+    patch = {"spec": {"suspend": suspend}}
+    draft.act(MergePatch("batch/v1", "Job", draft.namespace, kube.name(job), kube.uid(job), patch))
+
+
+def _save(draft: Draft, entry: JobStatus, **changes: Any) -> None:
+    saved = entry.model_copy(update=changes)
+    draft.set(jobs=tuple(saved if j.name == entry.name else j for j in draft.status.jobs or ()))
+
+
+def _wait(draft: Draft, entry: JobStatus, what: str) -> None:
+    draft.await_(messages.awaiting(draft, what), delay=3.0)
+
+
+LABEL_SELECTOR: Final = names.LABEL_MIGRATION_UID
+"""The label by which the controller lists the Jobs of one migration."""
