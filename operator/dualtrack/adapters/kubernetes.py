@@ -7,7 +7,8 @@ uses its connection, login and TLS handling only, and moves JSON mappings. Every
     DualTrackError
     └── ApiError                a request that the API server answered with a refusal
         ├── NotFound            404
-        ├── Conflict            409: another resourceVersion, another uid, or a field of another manager
+        ├── Conflict            409, 410, 422 on the uid: another version, another object of the same
+        │   │                   name, or a field of another manager
         │   └── AlreadyExists   409 on create
         ├── Invalid             400, 413, 415, 422: the object itself is not acceptable
         ├── Forbidden           401, 403
@@ -292,10 +293,15 @@ def _refusal(method: str, path: str, status: int, data: bytes) -> DualTrackError
     try:
         answer = json.loads(data)
         message, reason = str(answer.get("message", "")), str(answer.get("reason", ""))
+        fields = {cause.get("field") for cause in (answer.get("details") or {}).get("causes") or ()}
     except (ValueError, AttributeError):
-        message, reason = data[:200].decode("utf-8", "replace"), ""
+        message, reason, fields = data[:200].decode("utf-8", "replace"), "", set()
     text = f"{method} {path}: {status} {reason}: {message}"
     if status not in _BY_STATUS:
         return Unavailable(text)
-    kind = AlreadyExists if status == 409 and reason == "AlreadyExists" else _BY_STATUS[status]
+    kind = _BY_STATUS[status]
+    if status == 409 and reason == "AlreadyExists":
+        kind = AlreadyExists
+    elif status == 422 and "metadata.uid" in fields:
+        kind = Conflict  # a patch that names the uid of an object that another has replaced
     return kind(text, status=status, reason=reason)

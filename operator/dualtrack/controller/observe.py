@@ -109,7 +109,7 @@ class _Look:
             return await reading
         except NotFound:
             return None
-        except (ApiError, UnavailableError, _Unreadable) as error:
+        except (ApiError, UnavailableError) as error:
             self.failures.append(f"{what}: {error}")
             return None
 
@@ -184,11 +184,11 @@ class _Look:
         ]
         if not asked or not how:
             return ()
-        token = await self.attempt("acknowledgement token", self._secret(how.get("secretRef") or {}))
-        if token is None:
-            return tuple(
-                Acknowledgement(each.pod, each.address, None, "no token to ask with") for each in asked
-            )
+        try:
+            token = await self._secret(how.get("secretRef") or {})
+        except (ApiError, UnavailableError, _Unreadable) as error:
+            # Said once for each pod, where it matters; nothing else of this look is less known for it.
+            return tuple(Acknowledgement(each.pod, each.address, None, str(error)) for each in asked)
         return await ask_pods(
             asked, port=int(how.get("port", 9000)), scheme=str(how.get("scheme", "HTTP")), token=token
         )
@@ -210,11 +210,10 @@ class _Look:
             return {query.id: QueryFailure(REFUSED, f"{why} prometheus.allowedAddresses") for query in wanted}
         token: str | None = None
         if how.get("tokenSecretRef"):
-            token = await self.attempt("Prometheus token", self._secret(how["tokenSecretRef"]))
-            if token is None:
-                return {
-                    query.id: QueryFailure(REFUSED, "the token's Secret cannot be read") for query in wanted
-                }
+            try:
+                token = await self._secret(how["tokenSecretRef"])
+            except (ApiError, UnavailableError, _Unreadable) as error:
+                return {query.id: QueryFailure(REFUSED, str(error)) for query in wanted}
         endpoint = PrometheusEndpoint(address, float(how.get("requestTimeoutSeconds", 10)), lambda: token)
         return await PrometheusReader(endpoint).run(wanted)
 
