@@ -55,7 +55,7 @@ class ObjectLayer:
     """See `api.ObjectApi` for what the methods promise."""
 
     def __init__(self, opened: Opened, settings: Settings) -> None:
-        self._opened = opened
+        self.opened = opened
         self._plane = opened.plane
         self._gates = Gates()
         kv = opened.kv if opened.mode.ratio > 0 else None
@@ -117,7 +117,7 @@ class ObjectLayer:
     ) -> Written:
         check_key(bucket, key)
         limit = INLINE_LIMIT_VERSIONED if self._changes.state(bucket, key) == "Enabled" else INLINE_LIMIT
-        body = stage(source, limit, self._opened.fs.trash.new_staging)
+        body = stage(source, limit, self.opened.fs.trash.new_staging)
         try:
             with self._gates.writing(bucket):
                 self._buckets.get(bucket)
@@ -223,7 +223,7 @@ class ObjectLayer:
     # -- the process -------------------------------------------------------------------------------------
 
     def acknowledgement(self) -> Mapping[str, object]:
-        return acknowledgement(self._opened, self._keeping.degraded)
+        return acknowledgement(self.opened, self._keeping.degraded)
 
     def track(self, bucket: str, key: str) -> Track:
         return self._plane.track(bucket, key)
@@ -234,7 +234,7 @@ class ObjectLayer:
 
     def close(self) -> None:
         self._keeping.close()
-        self._opened.close()
+        self.opened.close()
 
 
 class _Copied:

@@ -1,0 +1,140 @@
+"""Object layers on small drives of their own, for the tests of `engine/objects`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+from dualtrack.engine import marker
+from dualtrack.engine.drive import Drive
+from dualtrack.engine.marker import MarkerState
+from dualtrack.engine.mode import Engine, Mode
+from dualtrack.engine.objects.drain import draft_reader
+from dualtrack.engine.objects.layer import ObjectLayer
+from dualtrack.engine.objects.types import Settings
+from dualtrack.engine.rows import Row
+from dualtrack.engine.stores.protocol import Batch, Put
+from dualtrack.engine.walk import walk
+
+MAP_SIZE = 1 << 27
+STATES = {
+    "fs/0": MarkerState.FS_AUTHORITATIVE,
+    "fs/0.5": MarkerState.DUAL_WRITE,
+    "fs/1": MarkerState.DUAL_WRITE,
+    "kv_primary/1/true": MarkerState.KV_PRIMARY,
+    "kv_primary/1/false": MarkerState.KV_PRIMARY,
+    "kv_only": MarkerState.KV_ONLY,
+    "returning": MarkerState.KV_ONLY,
+}
+"""The modes by short names, each with the marker that it runs under. `returning` is kv_primary/1/false on the
+way back from kv_only."""
+
+
+class Figures:
+    """Keeps what the engine counts."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.gauges: dict[str, float] = {}
+
+    def observe(self, name: str, ms: float, labels: Mapping[str, str]) -> None:
+        self.counts[name] += 1
+
+    def count(self, name: str, labels: Mapping[str, str], n: int = 1) -> None:
+        self.counts[name] += n
+
+    def gauge(self, name: str, value: float, labels: Mapping[str, str]) -> None:
+        self.gauges[name] = value
+
+
+class Body:
+    """A body of known bytes, in chunks of `step`; `refusal` is raised once all of them were taken."""
+
+    def __init__(self, content: bytes, step: int = 100_000, refusal: Exception | None = None) -> None:
+        self._content = content
+        self._step = step
+        self._refusal = refusal
+
+    def chunks(self) -> Iterator[bytes]:
+        for start in range(0, len(self._content), self._step):
+            yield self._content[start : start + self._step]
+
+    def verify(self) -> None:
+        if self._refusal is not None:
+            raise self._refusal
+
+
+def mode_of(name: str, epoch: int = 1) -> Mode:
+    match name:
+        case "fs/0" | "fs/0.5" | "fs/1":
+            return Mode(Engine.FS, Decimal(name[3:]), True, epoch)
+        case "kv_primary/1/true":
+            return Mode(Engine.KV_PRIMARY, Decimal(1), True, epoch)
+        case "kv_primary/1/false" | "returning":
+            return Mode(Engine.KV_PRIMARY, Decimal(1), False, epoch)
+        case "kv_only":
+            return Mode(Engine.KV_ONLY, Decimal(1), False, epoch)
+    raise AssertionError(name)
+
+
+def new_drive(path: Path) -> Path:
+    """A drive as MinIO formats it, with nothing on it."""
+    system = path / ".minio.sys"
+    (system / "buckets").mkdir(parents=True)
+    this = str(uuid.uuid4())
+    xl = {"version": "3", "this": this, "sets": [[this]], "distributionAlgo": "SIPMOD+PARITY"}
+    document = {"version": "1", "format": "xl-single", "id": str(uuid.uuid4()), "xl": xl}
+    (system / "format.json").write_text(json.dumps(document))
+    return path
+
+
+def mark(drive: Path, state: MarkerState, epoch: int = 1) -> None:
+    """Write the drive's marker, as the Mark step does."""
+    moved = marker.Marker().moved(state, store_uuid="", epoch=epoch, migration_uid="", now=datetime.now(UTC))
+    marker.write(str(drive), moved)
+
+
+@contextmanager
+def opened(
+    drive: Path, name: str, *, epoch: int = 1, figures: Figures | None = None, **settings: object
+) -> Iterator[ObjectLayer]:
+    """The layer in the mode of that name, with the marker that the mode needs."""
+    mark(drive, STATES[name], epoch)
+    wanted = {"map_size": MAP_SIZE, "socket": False, "drain": False, "inventory": False, **settings}
+    layer = ObjectLayer.open(
+        str(drive),
+        mode_of(name, epoch),
+        Settings(**wanted),  # type: ignore[arg-type]
+        figures or Figures(),
+    )
+    try:
+        yield layer
+    finally:
+        layer.close()
+
+
+def sweep(layer: ObjectLayer) -> None:
+    """What the migrate Job does, in its shortest form: a row for every file, then "this epoch is swept"."""
+    owner = layer.opened.owner
+    assert owner is not None
+    read = draft_reader(layer.opened.fs)
+    drive = Drive.open(layer.opened.drive.path)
+    for found in walk(drive, system=True):
+        for each in found.objects:
+            generation = owner.next_generation()
+            draft = read(each.bucket, each.key)
+            assert draft is not None
+            row = Row.of(each.bucket, each.key, generation, draft)
+            owner.commit(Batch(puts=(Put(row, draft.summary, "older", draft.versions),)))
+    owner.commit(Batch(meta={"swept_epoch": str(layer.opened.mode.epoch).encode()}))
+
+
+def md5(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
