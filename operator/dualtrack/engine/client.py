@@ -102,7 +102,7 @@ class OwnerClient:
             yield
             try:
                 _ask(connection, "release")
-            except OSError as error:
+            except _ConnectionEndedError as error:
                 raise OwnerError(
                     f"the lease of the stripe locks ran out ({error}); use smaller batches"
                 ) from error

@@ -43,7 +43,7 @@ def receive(connection: socket.socket) -> Any:
         raise OwnerError(f"a frame of {length} bytes was announced; the other side speaks something else")
     data = _exactly(connection, length, at_start=False)
     try:
-        return msgpack.unpackb(data, raw=False, strict_map_key=False, max_buffer_size=MAX_FRAME)
+        return msgpack.unpackb(data, raw=False, strict_map_key=False)
     except (ValueError, TypeError, msgpack.UnpackException) as error:
         raise OwnerError(f"a frame on the owner's socket cannot be decoded ({error})") from error
 

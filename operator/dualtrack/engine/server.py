@@ -67,7 +67,7 @@ class Server:
         try:
             with connection:
                 while (request := frames.receive(connection)) is not None:
-                    if request[0] == "lease":
+                    if isinstance(request, list) and request[:1] == ["lease"]:
                         self._lease(connection, _places(request[1]))
                     else:
                         frames.send(connection, self._answer(request))
@@ -77,18 +77,21 @@ class Server:
             with self._lock:
                 self._connections.discard(connection)
 
-    def _answer(self, request: list[Any]) -> list[Any]:
+    def _answer(self, request: Any) -> list[Any]:
+        verb = self._verbs.get(str(request[0])) if isinstance(request, list) and request else None
+        if verb is None:
+            return [
+                "error",
+                "OwnerError",
+                "the owner does not know this request; use one build on both sides",
+            ]
         try:
-            verb = self._verbs.get(request[0])
-            if verb is None:
-                raise OwnerError(
-                    f"the store's owner does not know {request[0]!r}; use the same build on both sides"
-                )
             return ["ok", verb(*request[1:])]
         except DualTrackError as error:
             return ["error", type(error).__name__, str(error)]
-        except (ValueError, TypeError, KeyError, IndexError) as error:
-            return ["error", "OwnerError", f"the owner could not understand {request[0]!r}: {error}"]
+        except Exception as error:  # noqa: BLE001 - the boundary of a connection: whoever asked gets it
+            _log.warning("socket request=%s error=%r", request[0], error)
+            return ["error", "OwnerError", f"the owner could not answer {request[0]!r}: {error!r}"]
 
     def _lease(self, connection: socket.socket, places: list[Place]) -> None:
         """Hold the stripes until the client says so, goes away, or the lease has run out."""

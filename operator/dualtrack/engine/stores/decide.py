@@ -52,7 +52,8 @@ def decide(
             continue
         index = envelope.pack_index(put.summary, check) if put.summary else b""
         value = envelope.pack(drive, full, after.row, after.versions, check)
-        changes[full] = Change(value, index, before is not None and before.summary_check != 0)
+        listed = full in known and known[full].summary_check != 0
+        changes[full] = Change(value, index, listed)
         latest[full] = after
         _count(counters, before, after)
     return tuple(outcomes), changes, counters

@@ -1,0 +1,227 @@
+"""What every `KvStore` and everything that speaks for one must do: the store, its owner, the owner's
+client.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dualtrack.engine.client import OwnerClient
+from dualtrack.engine.digests import DigestSum
+from dualtrack.engine.owner import Owner, OwnerSettings
+from dualtrack.engine.rows import Fingerprint, Generation, Row, RowOrigin, RowState, order
+from dualtrack.engine.server import Server
+from dualtrack.engine.stores.lmdb import LmdbStore
+from dualtrack.engine.stores.protocol import Batch, Outcome, Put
+from dualtrack.errors import FencedError
+
+MAP = 64 * 1024 * 1024
+
+
+@pytest.fixture(params=["lmdb", "owner", "client"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
+    directory = str(tmp_path / "store")
+    if request.param == "lmdb":
+        plain = LmdbStore.open(directory, "drive-1", map_size=MAP)
+        plain.open_term()
+        yield plain
+        plain.close()
+        return
+    owner = Owner.open(None, directory, OwnerSettings(drive_id="drive-1", map_size=MAP))
+    if request.param == "owner":
+        yield owner
+        owner.close()
+        return
+    server = Server(owner, directory)
+    client = OwnerClient(directory, patience=0)
+    yield client
+    client.close()
+    server.close()
+    owner.close()
+
+
+def row(bucket: str, key: str, counter: int = 1, data: bytes = b"xl", **changes: Any) -> Row:
+    plain = Row(
+        bucket,
+        key,
+        Generation(1, counter),
+        RowState.PRESENT,
+        RowOrigin.FS,
+        Fingerprint(counter, len(data), 5, 6),
+        0o640,
+        1000,
+        1001,
+        5,
+        data,
+    )
+    return replace(plain, **changes)
+
+
+def put(store: Any, *rows: Row, **changes: Any) -> tuple[Outcome, ...]:
+    puts = tuple(
+        Put(each, b"s:" + each.key.encode(errors="surrogateescape") if each.present else b"", **changes)
+        for each in rows
+    )
+    outcomes: tuple[Outcome, ...] = store.commit(Batch(puts=puts)).outcomes
+    return outcomes
+
+
+def everything(store: Any, page: int = 3) -> list[Row]:
+    rows: list[Row] = []
+    while found := store.scan((rows[-1].bucket, rows[-1].key) if rows else None, page):
+        rows += found
+    return rows
+
+
+def test_a_row_comes_back_as_it_was_put(store: Any) -> None:
+    mine = row("b", "a/ü\udcff", 7, bytes(range(256)))
+    assert put(store, mine) == (Outcome.APPLIED,)
+    assert store.get_many([("b", "a/ü\udcff"), ("b", "nothing")]) == [mine, None]
+
+
+def test_keys_of_every_length_keep_the_order_of_their_bytes(store: Any) -> None:
+    keys = ["k" * n for n in (1, 505, 506, 507, 508, 509, 510, 511, 1000, 1010, 1011, 1024)]
+    keys += ["k" * 508 + tail for tail in ("\x01", "j", "l", "k" * 500 + "a", "l" * 501 + "b", "ÿ" * 200)]
+    keys += ["k" * 507 + "a" * 517, "k" * 507 + "z" * 517, "é" * 512, "日本" * 170]
+    rows = [row("b", key) for key in keys]
+    assert set(put(store, *reversed(rows))) == {Outcome.APPLIED}
+    expected = sorted(rows, key=lambda each: order(each.bucket, each.key))
+    assert everything(store) == expected
+    assert [key for key, _ in store.scan_index("b", "", None, 100)] == [each.key for each in expected]
+    assert store.get_many([("b", key) for key in keys]) == rows
+    for each in expected:
+        assert store.scan_index("b", "", each.key, 100)[:1] == [
+            (later.key, b"s:" + later.key.encode())
+            for later in expected[expected.index(each) + 1 : expected.index(each) + 2]
+        ]
+
+
+def test_buckets_do_not_run_into_each_other(store: Any) -> None:
+    put(store, row("ab", "z"), row("abc", "a"), row("ab-c", "a"), row("ab", "\x01"))
+    assert [(each.bucket, each.key) for each in everything(store)] == [
+        ("ab", "\x01"),
+        ("ab", "z"),
+        ("ab-c", "a"),
+        ("abc", "a"),
+    ]
+    assert [key for key, _ in store.scan_index("ab", "", None, 10)] == ["\x01", "z"]
+
+
+def test_the_index_answers_prefix_start_and_limit(store: Any) -> None:
+    put(store, *(row("b", key) for key in ("a", "a-b", "a/x", "a/y", "b", "c/1")))
+    assert [key for key, _ in store.scan_index("b", "a/", None, 10)] == ["a/x", "a/y"]
+    assert [key for key, _ in store.scan_index("b", "", "a/x", 2)] == ["a/y", "b"]
+    assert [key for key, _ in store.scan_index("b", "a", "a", 2)] == ["a-b", "a/x"]
+    assert store.scan_index("b", "a/", "b", 5) == []
+
+
+def test_an_older_generation_never_replaces_a_newer_one(store: Any) -> None:
+    assert put(store, row("b", "k", 5, b"new")) == (Outcome.APPLIED,)
+    assert put(store, row("b", "k", 4, b"old")) == (Outcome.NEWER,)
+    assert put(store, row("b", "k", 5, b"other")) == (Outcome.NEWER,)
+    assert put(store, row("b", "k", 4, b"old"), expect="any") == (Outcome.NEWER,)
+    assert store.get_many([("b", "k")])[0].data == b"new"
+    assert put(store, row("b", "k", 6, b"newer")) == (Outcome.APPLIED,)
+
+
+def test_a_tombstone_bars_older_reads_and_leaves_the_index(store: Any) -> None:
+    put(store, row("b", "k", 2))
+    assert put(store, Row.tombstone("b", "k", Generation(1, 4))) == (Outcome.APPLIED,)
+    assert put(store, row("b", "k", 3)) == (Outcome.NEWER,)
+    assert store.scan_index("b", "", None, 10) == []
+    assert store.stats().objects == {}
+    assert put(store, row("b", "k", 5)) == (Outcome.APPLIED,)
+    assert [key for key, _ in store.scan_index("b", "", None, 10)] == ["k"]
+
+
+def test_equal_content_is_not_written_again_unless_it_is_untrusted(store: Any) -> None:
+    first = row("b", "k", 2)
+    put(store, first)
+    again = replace(first, generation=Generation(1, 9))
+    assert put(store, again) == (Outcome.SAME,)
+    assert store.get_many([("b", "k")]) == [first]
+    store.commit(Batch(meta={"trust_floor": Generation(1, 5).pack()}))
+    assert put(store, again) == (Outcome.APPLIED,)
+    assert store.get_many([("b", "k")]) == [again]
+
+
+def test_a_sweep_never_replaces_what_only_the_store_holds(store: Any) -> None:
+    only = row("b", "k", 2, origin=RowOrigin.KV)
+    put(store, only)
+    assert put(store, row("b", "k", 3, b"file")) == (Outcome.NEWER,)
+    assert put(store, Row.tombstone("b", "k", Generation(1, 4))) == (Outcome.NEWER,)
+    assert store.get_many([("b", "k")]) == [only]
+    assert put(store, row("b", "k", 5, b"restored"), expect="any") == (Outcome.APPLIED,)
+
+
+def test_counters_follow_the_rows(store: Any) -> None:
+    put(store, row("b", "one"), versions=3)
+    put(store, row("b", "two"), row("c", "one"))
+    put(store, row("b", "one", 2), versions=5)
+    put(store, row("b", "two", 2, b"", state=RowState.FS_RESIDENT))
+    stats = store.stats()
+    assert (dict(stats.objects), dict(stats.versions)) == ({"b": 1, "c": 1}, {"b": 5, "c": 1})
+    assert 0 < stats.used_bytes < stats.map_bytes
+
+
+def test_a_later_put_of_a_batch_sees_the_earlier_one(store: Any) -> None:
+    assert put(store, row("b", "k", 3), row("b", "k", 2, b"late"), row("b", "k", 4, b"last")) == (
+        Outcome.APPLIED,
+        Outcome.NEWER,
+        Outcome.APPLIED,
+    )
+    assert store.get_many([("b", "k")])[0].data == b"last"
+    assert store.stats().objects == {"b": 1}
+
+
+def test_system_volumes_are_kept_and_not_listed(store: Any) -> None:
+    system = row(".minio.sys", "buckets/b/.metadata.bin")
+    assert store.commit(Batch(puts=(Put(system),))).outcomes == (Outcome.APPLIED,)
+    assert everything(store) == [system]
+    assert store.scan_index(".minio.sys", "", None, 10) == []
+
+
+def test_cursor_and_meta_change_with_the_rows_or_not_at_all(store: Any) -> None:
+    fence = store.begin("sweep-1", 0)
+    store.commit(Batch(fence, (Put(row("b", "k"), b"s"),), {"n/1": b"one", "n/2": b"two"}, ("sweep", b"c1")))
+    with pytest.raises(FencedError):
+        store.commit(Batch(fence + 1, (Put(row("b", "l"), b"s"),), {"n/1": None}, ("sweep", b"c2")))
+    assert store.meta("n/1") == b"one"
+    assert store.meta("cursor/sweep") == b"c1"
+    assert store.get_many([("b", "l")]) == [None]
+    assert store.meta_scan("n/", None, 10) == [("n/1", b"one"), ("n/2", b"two")]
+    assert store.meta_scan("n/", "n/1", 10) == [("n/2", b"two")]
+    store.commit(Batch(fence, meta={"n/1": None}))
+    assert store.meta("n/1") is None
+
+
+def test_a_run_with_an_older_fence_is_refused(store: Any) -> None:
+    old = store.begin("old", 3)
+    assert store.begin("old", 3) == old
+    with pytest.raises(FencedError, match="old"):
+        store.begin("other", 3)
+    new = store.begin("new", 7)
+    with pytest.raises(FencedError, match="new"):
+        store.begin("old", 3)
+    with pytest.raises(FencedError):
+        store.commit(Batch(old, (Put(row("b", "k"), b"s"),)))
+    assert store.commit(Batch(new, (Put(row("b", "k"), b"s"),))).count(Outcome.APPLIED) == 1
+    assert store.begin("next", 0) == 8
+
+
+def test_the_digest_is_that_of_the_present_rows(store: Any) -> None:
+    rows = [row("b", f"k{i}", 1, os.urandom(50)) for i in range(20)]
+    put(store, *rows)
+    put(store, Row.tombstone("b", "k3", Generation(2, 1)))
+    expected = DigestSum()
+    for each in rows:
+        if each.key != "k3":
+            expected.add(each.bucket, each.key, each.data)
+    assert store.digest() == expected.value()
+    assert store.digest().count == 19

@@ -1,0 +1,160 @@
+"""The dirty journal: what is on record after a crash, and what a damaged or unwritable file does."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from dualtrack.engine import journal as module
+from dualtrack.engine.journal import BLOCK_SLOTS, SLOT_SIZE, Journal
+from dualtrack.engine.rows import Generation
+from dualtrack.errors import StoreCorruptError
+
+NOW = Generation(3, 4)
+HEADER = 4096
+
+
+def places(directory: Path) -> set[tuple[str, str]]:
+    journal = Journal.open(str(directory))
+    found = set(journal.places())
+    journal.close()
+    return found
+
+
+def test_a_mark_is_loaded_and_a_clear_is_remembered(tmp_path: Path) -> None:
+    journal = Journal.open(str(tmp_path))
+    kept, cleared = journal.mark("b", "kept/ü\udcff", NOW), journal.mark("b", "cleared", NOW)
+    assert ("b", "cleared") in journal
+    journal.clear([cleared])
+    assert ("b", "cleared") not in journal
+    assert journal.depth == 1
+    journal.close()
+    assert places(tmp_path) == {kept.place}
+
+
+def test_a_key_marked_twice_stays_dirty_until_both_are_cleared(tmp_path: Path) -> None:
+    journal = Journal.open(str(tmp_path))
+    first, second = journal.mark("b", "k", NOW), journal.mark("b", "k", NOW)
+    journal.clear([first, first])
+    assert ("b", "k") in journal
+    journal.clear([second])
+    assert ("b", "k") not in journal
+    journal.close()
+
+
+def test_the_longest_key_fits_and_a_longer_one_is_refused_without_a_trace(tmp_path: Path) -> None:
+    journal = Journal.open(str(tmp_path))
+    journal.mark("b" * 63, "ü" * 512, NOW)
+    with pytest.raises(OSError, match="too long"):
+        journal.mark("b", "k" * 2048, NOW)
+    journal.close()
+    assert places(tmp_path) == {("b" * 63, "ü" * 512)}
+
+
+def test_it_grows_past_its_first_block(tmp_path: Path) -> None:
+    journal = Journal.open(str(tmp_path))
+    tokens = [journal.mark("b", f"k{i}", NOW) for i in range(BLOCK_SLOTS + 3)]
+    journal.clear(tokens[10:])
+    journal.close()
+    assert places(tmp_path) == {("b", f"k{i}") for i in range(10)}
+
+
+@pytest.mark.parametrize("torn_at", [1, 4, 10, 17, 21, 24])
+def test_a_torn_slot_is_passed_over(tmp_path: Path, torn_at: int) -> None:
+    journal = Journal.open(str(tmp_path))
+    journal.mark("b", "whole", NOW)
+    torn = journal.mark("b", "torn", NOW)
+    journal.close()
+    with open(tmp_path / "journal", "r+b") as file:
+        file.seek(HEADER + torn.slot * SLOT_SIZE + torn_at)
+        file.write(bytes(SLOT_SIZE - torn_at))
+    assert places(tmp_path) == {("b", "whole")}
+
+
+def test_a_torn_slot_is_used_again(tmp_path: Path) -> None:
+    journal = Journal.open(str(tmp_path))
+    torn = journal.mark("b", "torn", NOW)
+    journal.close()
+    with open(tmp_path / "journal", "r+b") as file:
+        file.seek(HEADER + torn.slot * SLOT_SIZE)
+        file.write(b"\xff" * SLOT_SIZE)
+    again = Journal.open(str(tmp_path))
+    for i in range(BLOCK_SLOTS):
+        again.mark("b", f"k{i}", NOW)
+    again.close()
+    assert len(places(tmp_path)) == BLOCK_SLOTS
+
+
+def test_a_file_that_is_no_journal_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "journal").write_bytes(b"something else" * 1000)
+    with pytest.raises(StoreCorruptError, match="does not begin like a journal"):
+        Journal.open(str(tmp_path))
+
+
+def test_a_crash_while_the_file_was_made_is_no_error(tmp_path: Path) -> None:
+    (tmp_path / "journal").write_bytes(b"")
+    assert places(tmp_path) == set()
+    (tmp_path / "journal").write_bytes(bytes(HEADER + BLOCK_SLOTS * SLOT_SIZE))
+    assert places(tmp_path) == set()
+
+
+def test_a_broken_epoch_is_remembered_until_it_is_mended(tmp_path: Path) -> None:
+    journal = Journal.open(str(tmp_path))
+    assert not journal.broken
+    journal.break_epoch()
+    journal.close()
+    journal = Journal.open(str(tmp_path))
+    assert journal.broken
+    journal.mend_epoch()
+    journal.close()
+    journal = Journal.open(str(tmp_path))
+    assert not journal.broken
+    journal.close()
+
+
+def test_marks_of_many_threads_share_flushes_and_are_all_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushes = []
+    real = os.fdatasync
+
+    def counted(descriptor: int) -> None:
+        flushes.append(descriptor)
+        real(descriptor)
+
+    monkeypatch.setattr(module.os, "fdatasync", counted)
+    journal = Journal.open(str(tmp_path))
+    start = threading.Barrier(8)
+
+    def work(number: int) -> None:
+        start.wait()
+        for i in range(25):
+            journal.mark("b", f"{number}/{i}", NOW)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    journal.close()
+    assert places(tmp_path) == {("b", f"{number}/{i}") for number in range(8) for i in range(25)}
+    assert 25 <= len(flushes) <= 200
+
+
+def test_a_mark_that_cannot_be_flushed_is_raised_and_stays_dirty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal.open(str(tmp_path))
+
+    def failing(descriptor: int) -> None:
+        raise OSError(errno.EIO, "injected")
+
+    monkeypatch.setattr(module.os, "fdatasync", failing)
+    with pytest.raises(OSError, match="injected"):
+        journal.mark("b", "k", NOW)
+    assert ("b", "k") in journal
+    journal.close()
