@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,6 +74,10 @@ class Sandbox:
             _kill(process)
         # The first process of a PID name space ends only after all others in it have.
         wait_for(f"the processes of {self.state} to end", lambda: not any(map(_lives, processes)), seconds=60)
+        # Their entries stay until the machine's own first process has looked; some look once a second.
+        end = time.monotonic() + 5
+        while any(Path(f"/proc/{process}").exists() for process in processes) and time.monotonic() < end:
+            time.sleep(0.05)
 
     def run(self, command: Sequence[str | Path], *, mounts: bool = True) -> str:
         """Run a command inside; without `mounts` it sees the machine's files, but the sandbox's network."""
