@@ -104,7 +104,14 @@ class Server:
             connection.settimeout(None)
             frames.send(connection, ["ok", None])
         except TimeoutError:
-            frames.send(connection, ["error", "OwnerError", "the keys stayed locked for too long; try again"])
+            frames.send(
+                connection,
+                [
+                    "error",
+                    "OwnerError",
+                    "the lease of the keys ran out, or they stayed locked too long; try again",
+                ],
+            )
             raise
 
     def close(self) -> None:
