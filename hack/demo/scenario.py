@@ -84,7 +84,7 @@ class Scenario:
                 "with tarfile.open(fileobj=sys.stdin.buffer, mode='r|') as archive:\n"
                 "    for member in archive:\n"
                 "        member.name = member.name.removeprefix('./').partition('/')[2]\n"
-                "        if member.name: archive.extract(member, '/data', filter='tar')\n"
+                "        if member.name: archive.extract(member, '/data')\n"
                 "pathlib.Path('/snapshot/.seeded').touch()\n"
             )
             data = ZstdDecompressor().stream_reader(drive.open("rb")).read()
@@ -92,19 +92,19 @@ class Scenario:
 
     def start_data_plane(self) -> None:
         self.kube.apply(self.manifest("gateway.yaml"))
+        self.script("discovery")
         self.kube.apply(self.manifest("prometheus.yaml"))
         self.kube.rolled_out("deployment/rustfs")
         self.kube.rolled_out("deployment/prometheus")
 
-    def start_load(self) -> None:
-        source = (HERE / "load.py").read_text()
-        config = {
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": {"name": "load"},
-            "data": {"load.py": source},
-        }
+    def script(self, name: str) -> None:
+        """One of the scripts beside this file, as a ConfigMap of its name for a pod to run."""
+        data = {f"{name}.py": (HERE / f"{name}.py").read_text()}
+        config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
         self.kube.apply(json.dumps(config))
+
+    def start_load(self) -> None:
+        self.script("load")
         self.kube.apply(self.manifest("load.yaml"))
         self.kube.rolled_out("deployment/load")
         wait("the load's first acknowledged writes", lambda: self.load_state()["acknowledged"] > 50, 60)
