@@ -202,8 +202,7 @@ class Cluster:
         self._component("containerd", components.containerd())
         self._component("coredns", components.coredns())
         self._wait("containerd", lambda: self._ctr_answers("version"), "containerd")
-        if "pause:dev" not in self.ctr("images", "list", "-q"):
-            self.load(pause_image.archive())
+        self.load(pause_image.archive())
         self._component("kubelet", components.kubelet(addresses))
         self._component("kube-proxy", components.proxy(addresses))
         ready = ["wait", "--for=condition=Ready", f"node/{components.NODE}", "--timeout=1s"]
@@ -247,8 +246,14 @@ class Cluster:
         return self.sandbox.run(["ctr", "-n", "k8s.io", *arguments])
 
     def load(self, archive: Path) -> None:
-        """Import a docker-archive, so that pods can use its image."""
+        """Import a docker-archive, so that pods can use its image; nothing happens if it is there already."""
+        family = archive.stem.rsplit("-", 1)[0]
+        mark = f"{archive.name} {archive.stat().st_mtime_ns}"
+        stamp = self.state / "loaded" / family
+        if stamp.exists() and stamp.read_text() == mark:
+            return
         self.ctr("images", "import", "--snapshotter", _snapshotter(self.state), str(archive))
+        write_if_changed(stamp, mark)
 
 
 def _snapshotter(state: Path) -> str:

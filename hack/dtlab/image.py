@@ -17,7 +17,7 @@ PROMETHEUS = "prometheus:dev"
 # Where Docker is and Debian's package is not.
 UPSTREAM_PROMETHEUS = "prom/prometheus:v2.53.5"
 # Older archives of an image are dropped; a quarter of a gigabyte each.
-KEPT = 2
+KEPT = 4
 
 
 def dualtrack() -> Path:

@@ -15,7 +15,7 @@ NAME = "docker.io/library/pause:dev"
 
 
 def archive() -> Path:
-    """The docker-archive, written anew each time (it is a megabyte)."""
+    """The docker-archive, a megabyte; the same file as long as its content is the same."""
     tools.build(tools.NODE)
     layer = _tar({"pause": (tool_bin() / "pause").read_bytes()})
     config = {
@@ -27,8 +27,11 @@ def archive() -> Path:
     manifest = [{"Config": "config.json", "RepoTags": [NAME], "Layers": ["layer.tar"]}]
     files = {"config.json": _json(config), "layer.tar": layer, "manifest.json": _json(manifest)}
     path = cache() / "images" / "pause.tar"
-    path.parent.mkdir(exist_ok=True)
-    path.write_bytes(_tar(files))
+    packed = _tar(files)
+    if not path.exists() or path.read_bytes() != packed:
+        path.parent.mkdir(exist_ok=True)
+        path.with_suffix(".new").write_bytes(packed)
+        path.with_suffix(".new").replace(path)
     return path
 
 
