@@ -50,6 +50,14 @@ manifests: venv ## Write the CRD, the chart's copy of it and manifests/install.y
 	$(PY) -m dualtrack.api.crdgen
 	$(PY) hack/manifests.py
 
+.PHONY: unit
+unit: venv ## Tests that need no cluster (minutes)
+	.venv/bin/pytest tests/unit tests/property tests/contract tests/chart
+
+.PHONY: test
+test: check ## Everything that must pass, a whole run on a real cluster included
+	hack/test.sh
+
 .PHONY: tools
 tools: venv ## Install packages and build the local cluster's programs into the cache
 	$(PY) hack/lab.py tools
