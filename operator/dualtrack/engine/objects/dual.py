@@ -70,11 +70,14 @@ class PrimaryPlane(FsPlane):
     `fallback` so is an error of the store, and it fails no write; without it both fail with 503.
     """
 
-    def __init__(self, fs: FsTrack, meter: Meter, kv: KvTrack, fallback: bool) -> None:
+    def __init__(
+        self, fs: FsTrack, meter: Meter, kv: KvTrack, fallback: bool, wake: Callable[[], None]
+    ) -> None:
         super().__init__(fs, meter)
         self._kv = kv
         self._keeper = kv.keeper
         self.fallback = fallback
+        self._wake = wake
 
     def track(self, bucket: str, key: str) -> Track:
         return "kv"
@@ -116,6 +119,7 @@ class PrimaryPlane(FsPlane):
 
     def _left_dirty(self, bucket: str, key: str, error: Exception) -> None:
         _log.warning("row not committed, the key stays dirty bucket=%s key=%r error=%s", bucket, key, error)
+        self._wake()
         if not self.fallback:
             raise Unavailable(f"{bucket}/{key}: the store takes no row ({error})", bucket, key) from error
 

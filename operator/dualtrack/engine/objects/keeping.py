@@ -58,6 +58,10 @@ class Keeping:
         present = sum(count for bucket, count in counts.items() if not is_system(bucket))
         meter.gauge("rustfs_objects_in_kv", present, {})
 
+    def wait_counted(self) -> None:
+        """Wait for the count of files that was begun at the start."""
+        self._count.join()
+
     def _count_files(self) -> None:
         try:
             count = count_files(self._opened.drive, self._ending.is_set)

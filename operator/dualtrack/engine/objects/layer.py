@@ -63,7 +63,7 @@ class ObjectLayer:
         self._reader = Reader(self._plane, lambda bucket: bool(self._buckets.versioning(bucket)))
         self._changes = Changes(self._plane, opened.locked, self._buckets.versioning)
         self._uploads = Uploads(opened.fs, self._changes)
-        self._keeping = Keeping(opened, settings)
+        self.keeping = Keeping(opened, settings)
 
     @classmethod
     def open(cls, drive_path: str, mode: Mode, settings: Settings, metrics: Meter) -> ObjectLayer:
@@ -223,17 +223,17 @@ class ObjectLayer:
     # -- the process -------------------------------------------------------------------------------------
 
     def acknowledgement(self) -> Mapping[str, object]:
-        return acknowledgement(self.opened, self._keeping.degraded)
+        return acknowledgement(self.opened, self.keeping.degraded)
 
     def track(self, bucket: str, key: str) -> Track:
         return self._plane.track(bucket, key)
 
     def drain(self) -> int:
         """Settle what is dirty now; how many keys that were."""
-        return self._keeping.drain.step() if self._keeping.drain is not None else 0
+        return self.keeping.drain.step() if self.keeping.drain is not None else 0
 
     def close(self) -> None:
-        self._keeping.close()
+        self.keeping.close()
         self.opened.close()
 
 

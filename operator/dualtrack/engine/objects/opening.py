@@ -81,7 +81,7 @@ class Opened:
             return OnlyPlane(fs, meter, kv)
         if marker.state.reached(MarkerState.KV_ONLY):
             return ReturningPlane(fs, meter, kv)
-        return PrimaryPlane(fs, meter, kv, mode.fallback)
+        return PrimaryPlane(fs, meter, kv, mode.fallback, self.marked.set)
 
     @property
     def degraded(self) -> bool:
