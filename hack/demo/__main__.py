@@ -16,14 +16,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+from rich.table import Table
+
 from demo import installation, oracle
 from demo.kube import Kube, KubeError, WaitError
 from demo.scenario import REPO, Scenario
 from dtlab import cluster_kind, image, packages, tools
 from dtlab.paths import cache, tool_bin
 from dtlab.shell import LabError
-from rich.console import Console
-from rich.table import Table
 
 NAMESPACE = "dualtrack-demo"
 DRIVE = REPO / "tests" / "data" / "minio-single.tar.zst"

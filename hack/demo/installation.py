@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import helm_python
+
 from demo.kube import Kube
 
 CHART = Path(__file__).resolve().parents[2] / "charts" / "dualtrack"

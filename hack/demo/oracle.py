@@ -18,8 +18,9 @@ from threading import local
 from typing import Any
 from urllib.parse import quote
 
-from demo.load import signed_headers
 from zstandard import ZstdDecompressor
+
+from demo.load import signed_headers
 
 Version = tuple[str, str, str]
 UNDECODABLE = b"<Code>NotImplemented</Code>"

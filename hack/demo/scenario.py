@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from demo.kube import Kube, KubeError, wait
 from zstandard import ZstdDecompressor
+
+from demo.kube import Kube, KubeError, wait
 
 HERE = Path(__file__).resolve().parent
 REPO = HERE.parents[1]

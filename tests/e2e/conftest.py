@@ -1,0 +1,80 @@
+"""The whole product on a real cluster: each case plays the demo's scene in a namespace of its own.
+
+The cluster is the one that `DUALTRACK_E2E` names (`hack/test.sh` starts and removes it); without it one
+called `e2e` is started, and left up for the next run.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from demo import installation
+from demo.kube import Kube
+from demo.scenario import Scenario, merged
+from dtlab import cluster_kind, image
+from dtlab.paths import tool_bin
+
+DRIVE = Path(__file__).resolve().parents[1] / "data" / "minio-single.tar.zst"
+CASES = tuple(f"e2e-{number}" for number in range(1, 33))
+
+SHORT: dict[str, Any] = {
+    "phases": [
+        {
+            "name": name,
+            "ratioPercent": ratio,
+            "warmupSeconds": 4,
+            "observationSeconds": 10,
+            "deadlineSeconds": 900,
+            "approval": "Automatic",
+            "onFailure": "Pause",
+        }
+        for name, ratio in (("Canary", 20), ("FullOut", 100))
+    ],
+    "completing": {"observationSeconds": 10, "soakSeconds": 10},
+}
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Kube:
+    """A cluster with our images and the operator on it."""
+    chosen = cluster_kind.chosen(os.environ.get("DUALTRACK_E2E", "e2e"))
+    chosen.up()
+    for archive in (image.dualtrack(), image.prometheus()):
+        chosen.load(archive)
+    kube = Kube(tool_bin() / "kubectl", chosen.kubeconfig)
+    installation.install(kube, Scenario(kube).images.product, CASES)
+    return kube
+
+
+@pytest.fixture(scope="session")
+def namespaces() -> Iterator[str]:
+    return iter(CASES)
+
+
+@pytest.fixture
+def scene(cluster: Kube, namespaces: Iterator[str]) -> Iterator[Scenario]:
+    """Drive, gateway, Prometheus and load in a fresh namespace; no migration yet."""
+    name = next(namespaces)
+    local = cluster_kind.kind_of_cluster() == "local"
+    volumes = cluster.kubeconfig.parent / "volumes" / name if local else None
+    found = Scenario(Kube(cluster.kubectl, cluster.kubeconfig, name), volumes=volumes)
+    found.create(DRIVE)
+    found.start_data_plane()
+    found.start_load()
+    yield found
+    found.remove()
+
+
+@pytest.fixture
+def short() -> Callable[..., dict[str, Any]]:
+    """Spec changes for a migration of minutes, with more changes on top."""
+
+    def changes(**more: Any) -> dict[str, Any]:
+        return merged(SHORT, more)
+
+    return changes
