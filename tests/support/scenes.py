@@ -1,4 +1,4 @@
-"""Looking at a scene on the cluster: where its migration is, what the target's env says, what lies on the drive."""
+"""Looking at a scene on the cluster: where its migration is, the target's env, what lies on the drive."""
 
 from __future__ import annotations
 
