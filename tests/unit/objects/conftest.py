@@ -1,4 +1,4 @@
-"""Drives of these tests lie in memory where there is such a place: what they ask does not depend on the disk."""
+"""Drives of these tests lie in memory where it can hold files: what they ask does not depend on the disk."""
 
 from __future__ import annotations
 

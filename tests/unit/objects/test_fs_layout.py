@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from layers import Body, Figures, md5, new_drive, opened
 
 from dualtrack.engine.formats import bitrot, xlmeta
 from dualtrack.engine.formats.bodies import ObjectBody
 from dualtrack.engine.objects.errors import InvalidKey, KeyTooLong, NoSuchBucket, NoSuchKey
 from dualtrack.engine.objects.layer import ObjectLayer
 from dualtrack.engine.objects.types import Attributes
+from layers import Body, Figures, md5, new_drive, opened
 
 BLOCK = 1024 * 1024
 
