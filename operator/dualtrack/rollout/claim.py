@@ -18,7 +18,7 @@ def acquire(draft: Draft) -> bool:
     target = draft.seen.target
     spec = draft.spec.target
     if target is None:
-        unseen = _unseen(draft, f"{spec.kind} {draft.namespace}/{spec.name}")
+        unseen = draft.unread("target")
         why = (
             unseen or f"spec.target.name: {spec.kind} {draft.namespace}/{spec.name} does not exist; create it"
         )
@@ -33,9 +33,6 @@ def acquire(draft: Draft) -> bool:
 
 def kept(draft: Draft) -> bool:
     """Whether a claim that was taken is still ours; a lost Lease is created again."""
-    if draft.seen.lease is None and _unseen(draft, "lease"):
-        draft.await_(messages.awaiting(draft, "the Lease could not be read; waiting for the API server"))
-        return False
     return _take(draft, draft.target.uid or "")
 
 
@@ -46,6 +43,9 @@ def holds(draft: Draft) -> bool:
 
 def _take(draft: Draft, target_uid: str) -> bool:
     lease = draft.seen.lease
+    if lease is None and draft.unread("lease"):
+        draft.await_(messages.awaiting(draft, f"waiting for the API server: {draft.unread('lease')}"))
+        return False
     if lease is None:
         draft.act(Create(intent.lease(draft, target_uid)))
         draft.await_(messages.awaiting(draft, "claiming the target"), delay=1.0)
@@ -82,7 +82,3 @@ def _take_over(draft: Draft, target_uid: str) -> MergePatch:
         kube.uid(lease),
         {"metadata": metadata, "spec": manifest["spec"]},
     )
-
-
-def _unseen(draft: Draft, what: str) -> str:
-    return f"{what} could not be read: {draft.seen.failures[0]}" if draft.seen.failures else ""

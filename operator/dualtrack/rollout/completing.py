@@ -9,7 +9,7 @@ from __future__ import annotations
 from dualtrack.api.conditions import Reason
 from dualtrack.api.phases import ApprovalPolicy, ApprovalStep
 from dualtrack.api.status_parts import JobState
-from dualtrack.rollout import approvals, drain, jobs, messages, travel
+from dualtrack.rollout import approvals, drain, jobs, kube, messages, travel
 from dualtrack.rollout.draft import Draft
 from dualtrack.rollout.plan import Ask, Station, Step
 
@@ -45,6 +45,12 @@ def _missing(draft: Draft, step: ApprovalStep) -> str:
         return (
             "the purge needs a snapshot of the store outside the drive; name a PersistentVolumeClaim in"
             " spec.completing.snapshotClaimName"
+        )
+    name = draft.spec.completing.snapshot_claim_name
+    if step is ApprovalStep.PURGE and not any(kube.name(c) == name for c in draft.seen.claims or ()):
+        return (
+            f"spec.completing.snapshotClaimName: PersistentVolumeClaim {name} does not exist or could not be"
+            " read; create it"
         )
     return ""
 

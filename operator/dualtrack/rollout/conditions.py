@@ -42,9 +42,11 @@ def derive(draft: Draft) -> None:
     for kind in (ConditionType.METRICS_AVAILABLE, ConditionType.TARGET_DRIFTED):
         if draft.find_condition(kind) is None:
             draft.condition(kind, None, Reason.NOT_NEEDED)
+    message = draft.message or draft.status.message or ""
+    refused = draft.unread("action")
     draft.set(
         observed_generation=draft.resource.metadata.generation,
-        message=draft.message or draft.status.message,
+        message=f"{message}; the last {refused}" if refused else message,
         display=_display(draft),
     )
 

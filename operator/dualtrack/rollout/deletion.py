@@ -36,7 +36,7 @@ def _rollback_wanted(draft: Draft) -> bool:
     if draft.spec.deletion_policy is not DeletionPolicy.ROLLBACK or draft.spec.mode is Mode.DRY_RUN:
         return False
     target = draft.seen.target
-    gone = target is None and not draft.seen.failures
+    gone = target is None and not draft.unread("target")
     anew = target is not None and kube.uid(target) != draft.target.uid
     if gone or anew or (draft.seen.lease is not None and not claim.holds(draft)):
         return False

@@ -119,6 +119,10 @@ class Draft:
         phase = self.traffic_phase()
         return phase.on_failure if phase is not None else OnFailure.PAUSE
 
+    def unread(self, what: str) -> str:
+        """Why this could not be read in this pass; empty where nothing of the kind is known."""
+        return next((f for f in self.seen.failures if f.startswith(f"{what}:")), "")
+
     def age(self, since: datetime | None) -> float:
         """Seconds since a recorded time; never negative, whatever the clock did."""
         return max(0.0, (self.now - since).total_seconds()) if since is not None else 0.0

@@ -28,10 +28,11 @@ def guard(draft: Draft) -> bool:
     target = draft.seen.target
     if target is None:
         name = f"{draft.spec.target.kind} {draft.namespace}/{draft.spec.target.name}"
-        why = draft.seen.failures[0] if draft.seen.failures else "it does not exist"
-        if not draft.seen.failures:
-            draft.stalled = (Reason.TARGET_NOT_FOUND, f"{name} does not exist any more")
-        draft.await_(messages.awaiting(draft, f"{name} could not be read: {why}"))
+        why = draft.unread("target")
+        if not why:
+            why = f"{name} does not exist any more; create it again, or delete this migration"
+            draft.stalled = (Reason.TARGET_NOT_FOUND, why)
+        draft.await_(messages.awaiting(draft, why))
         return False
     if kube.uid(target) != draft.target.uid:
         why = f"the target was deleted and made anew (UID {kube.uid(target)}); it is another one now"

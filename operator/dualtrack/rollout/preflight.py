@@ -173,7 +173,7 @@ def _sharing(draft: Draft) -> Iterator[Refusal]:
     own = {kube.uid(p) for p in draft.seen.pods or ()}
     jobs = {kube.uid(p) for view in draft.seen.jobs or () for p in view.pods}
     for user in draft.seen.claim_users or ():
-        foreign = kube.uid(user) not in own | jobs | {draft.target.uid or ""} and not kube.ended(user)
+        foreign = kube.uid(user) not in own | jobs and not kube.ended(user) and _mounts(draft, user)
         if (
             foreign
             and kube.dig(user, "metadata", "labels", "dualtrack.rustfs.com/migration-uid") != draft.uid
@@ -184,6 +184,12 @@ def _sharing(draft: Draft) -> Iterator[Refusal]:
                 " may write there:"
                 " remove it"
             )
+
+
+def _mounts(draft: Draft, pod: Mapping[str, Any]) -> bool:
+    """Whether this pod mounts the drive's claim, and not only the snapshot's."""
+    claims = {kube.dig(v, "persistentVolumeClaim", "claimName") for v in kube.items(pod, "spec", "volumes")}
+    return jobmanifest.claim_name(draft) in claims
 
 
 def _autoscalers(draft: Draft) -> Iterator[Refusal]:

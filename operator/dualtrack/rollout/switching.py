@@ -151,9 +151,7 @@ def _overdue(draft: Draft, switch: SwitchStatus) -> bool:
     if switch.purpose in (REVERT, REAPPLY) or switch.previous is None or _going_back(draft):
         what = f"{switch.purpose} was not acknowledged within {deadline} s: {_reason(draft)}"
         draft.stalled = (Reason.SWITCH_FAILED, what)
-        draft.await_(
-            messages.awaiting(draft, what + "; look at the target's pods; it goes on when they are well")
-        )
+        draft.await_(messages.awaiting(draft, what + "; look at its pods; it goes on when they are well"))
         return False  # Nothing better is known than to keep asking for the same.
     before = modes.mode_of(switch.previous)
     if modes.mode_of(draft.target.desired) == modes.CUT_OVER:
