@@ -119,6 +119,10 @@ class Operator:
         lines = [line for line in text.splitlines() if line.startswith((f"{name}{{", f"{name} "))]
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines if all(label in line for label in wanted))
 
+    @staticmethod
+    def until(what: str, condition: Callable[[], Any]) -> Any:
+        return until(what, condition)
+
     def _ready(self) -> bool:
         assert self.process is not None
         assert self.process.poll() is None, self.log.read_text()[-4000:]
