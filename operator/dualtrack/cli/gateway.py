@@ -12,7 +12,7 @@ import os
 from typing import Final
 
 from dualtrack.errors import DualTrackError
-from dualtrack.gateway.logs import EventLog
+from dualtrack.gateway.logs import EventLog, capture
 from dualtrack.gateway.server import serve
 from dualtrack.gateway.settings import GatewaySettings
 
@@ -27,6 +27,7 @@ def execute(arguments: argparse.Namespace) -> int:
     """Serve until SIGTERM, then 0. A refused start is one line and an exit code of the error tree."""
     del arguments
     log = EventLog()
+    capture(log)
     try:
         asyncio.run(serve(GatewaySettings.from_env(os.environ), log))
     except (DualTrackError, OSError) as error:

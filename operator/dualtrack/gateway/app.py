@@ -6,10 +6,12 @@ The system's own endpoints answer requests that carry no S3 signature; a bucket 
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 from urllib.parse import unquote_to_bytes
 
@@ -42,17 +44,49 @@ class Application:
         self._workers = ThreadPoolExecutor(WORKERS, "worker")
         self._transfers = ThreadPoolExecutor(TRANSFERS, "transfer")
         self._backend: Backend | None = None
+        self._in_flight = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
         self.system = System(ack_token, meter, self._workers)
 
     def open(self, layer: ObjectApi) -> None:
         self._backend = Backend(layer, self._workers, self._transfers, self._meter, self._credentials.region)
         self.system.open(layer)
 
+    async def drain(self, seconds: float) -> bool:
+        """Wait for what is in flight; False if it did not end in time. From now on every answer closes its
+        connection, and readiness says no."""
+        self.system.stopping = True
+        try:
+            async with asyncio.timeout(seconds):
+                await self._idle.wait()
+        except TimeoutError:
+            return False
+        return True
+
     def close(self) -> None:
         self._workers.shutdown()
         self._transfers.shutdown()
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        self._in_flight += 1
+        self._idle.clear()
+        try:
+            response = await self._answer(request)
+            if self.system.stopping:
+                response.force_close()
+            if not response.prepared:
+                # Written here and not by the framework: "in flight" lasts until the last byte has gone.
+                with suppress(ConnectionError):
+                    await response.prepare(request)
+                    await response.write_eof()
+            return response
+        finally:
+            self._in_flight -= 1
+            if not self._in_flight:
+                self._idle.set()
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         raw_path, _, raw_query = request.raw_path.partition("?")
         headers = _headers(request)
         pairs = parse_query(raw_query)

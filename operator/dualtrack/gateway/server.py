@@ -42,7 +42,7 @@ async def serve(settings: GatewaySettings, log: EventLog, opener: Opener = open_
     server = web.Server(
         application, keepalive_timeout=KEEPALIVE_SECONDS, read_bufsize=READ_BUFFER, access_log=None
     )
-    runner = web.ServerRunner(server, shutdown_timeout=DRAIN_SECONDS)
+    runner = web.ServerRunner(server, shutdown_timeout=1)
     await runner.setup()
     layer: ObjectApi | None = None
     try:
@@ -53,8 +53,11 @@ async def serve(settings: GatewaySettings, log: EventLog, opener: Opener = open_
         application.open(layer)
         log.info("ready", mode=str(settings.mode), drive=settings.drive, epoch=settings.mode.epoch)
         await stop.wait()
-        application.system.stopping = True
+        await site.stop()
         log.info("stopping", drain_seconds=DRAIN_SECONDS)
+        # Before the runner's own shutdown, which stops reading: a body in flight would never end.
+        if not await application.drain(DRAIN_SECONDS):
+            log.failure("drain_timed_out", drain_seconds=DRAIN_SECONDS)
     finally:
         await runner.cleanup()
         await asyncio.to_thread(application.close)
