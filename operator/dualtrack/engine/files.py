@@ -83,18 +83,52 @@ def write_new(
         os.close(descriptor)
 
 
-def write_atomic(path: str, data: bytes, *, mode: int = 0o644) -> None:
+def write_atomic(
+    path: str,
+    data: bytes,
+    *,
+    mode: int = 0o644,
+    owner: tuple[int, int] | None = None,
+    times: tuple[int, int] | None = None,
+) -> None:
     """Replace `path` by `data`: temporary file, fsync, rename, fsync of the directory."""
     parent = os.path.dirname(os.path.abspath(path))
     temporary = os.path.join(parent, f".{os.path.basename(path)}.{secrets.token_hex(8)}.tmp")
     try:
-        write_new(temporary, data, mode=mode)
+        write_new(temporary, data, mode=mode, owner=owner, times=times)
         os.rename(temporary, path)
     except BaseException:
         with suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
     sync_directory(parent)
+
+
+def sync_file(path: str | bytes) -> None:
+    """Make a file's bytes, mode, owner and times durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_file_system(path: str) -> None:
+    """Flush the file system that holds `path`: one call where a flush a directory would be thousands."""
+    with directory(path) as descriptor:
+        if _libc.syncfs(descriptor) != 0:
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code), path)
+
+
+def drop_cached(path: str | bytes) -> None:
+    """Ask the kernel to forget a flushed file's pages, so that the next read comes from the device."""
+    with suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        finally:
+            os.close(descriptor)
 
 
 def rename(source: str | bytes, target: str | bytes) -> None:

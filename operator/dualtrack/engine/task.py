@@ -1,0 +1,86 @@
+"""One run of a verb that changes files or meta values: what it works on, by whose order, what it has done.
+
+Every such verb goes batch by batch and calls `checkpoint` between two of them: that is where a SIGTERM ends
+it, where its fence, its lock and the drive's marker are read again, and where progress is told. Time comes in
+as a value. What a verb found goes into `counts` and `names`, which the command line turns into the result.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from dualtrack.engine.drive import Drive
+from dualtrack.engine.lock import DriveLock
+from dualtrack.engine.owner_api import OwnerApi
+from dualtrack.engine.stores.protocol import Batch, Put
+from dualtrack.errors import IncompleteError
+
+MAX_NAMES = 10
+
+
+@dataclass(slots=True)
+class Task:
+    """`client_only`: a server owns the store. Otherwise this process does, and no server runs.
+
+    `epoch` and `migration_uid` are what the run was ordered for; 0 and "" where nobody said, which takes the
+    store's. `limit` 0 is none.
+    """
+
+    drive: Drive
+    store_dir: str
+    owner: OwnerApi
+    fence: int
+    run_id: str
+    epoch: int = 0
+    migration_uid: str = ""
+    client_only: bool = False
+    server_stopped: bool = False
+    dry_run: bool = False
+    limit: int = 0
+    lock: DriveLock | None = None
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    stop: Callable[[], bool] = lambda: False
+    report: Callable[[int, int, int | None], None] = lambda scanned, committed, total: None
+    counts: Counter[str] = field(default_factory=Counter)
+    names: list[str] = field(default_factory=list)
+    notes: dict[str, object] = field(default_factory=dict)
+    scanned: int = 0
+    committed: int = 0
+    total: int | None = None
+
+    def checkpoint(self) -> None:
+        """Between two batches. `IncompleteError` if the run was told to stop; `FencedError` or `MarkerError`
+        if another run has taken over.
+        """
+        self.report(self.scanned, self.committed, self.total)
+        if self.stop():
+            raise IncompleteError("interrupted")
+        if self.lock is not None:
+            self.lock.check()
+
+    def commit(
+        self,
+        puts: tuple[Put, ...] = (),
+        meta: dict[str, bytes | None] | None = None,
+        cursor: tuple[str, bytes] | None = None,
+    ) -> None:
+        """Durable under the run's fence; nothing in a dry run."""
+        if not self.dry_run:
+            self.owner.commit(Batch(self.fence, puts, meta or {}, cursor))
+
+    def name(self, what: str) -> None:
+        """Tell of an object by name; the first few go into the result."""
+        if len(self.names) < MAX_NAMES:
+            self.names.append(what)
+
+    def room(self) -> int | None:
+        """How many objects may still be changed; None without a limit."""
+        return self.limit - self.committed if self.limit else None
+
+    def held_lock(self) -> DriveLock:
+        if self.lock is None:
+            raise AssertionError("this verb changes files and needs the drive's lock")
+        return self.lock
