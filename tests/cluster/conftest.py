@@ -112,11 +112,11 @@ class Operator:
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
 
-    def metric(self, name: str, **labels: str) -> float:
+    def metric(self, series: str, **labels: str) -> float:
         """The sum over the series of a metric that have these labels."""
         wanted = [f'{key}="{value}"' for key, value in labels.items()]
         _, text = self.fetch(self.metrics_port, "/metrics")
-        lines = [line for line in text.splitlines() if line.startswith((f"{name}{{", f"{name} "))]
+        lines = [line for line in text.splitlines() if line.startswith((f"{series}{{", f"{series} "))]
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines if all(label in line for label in wanted))
 
     @staticmethod
@@ -152,6 +152,15 @@ def own_crd(admin: Kubectl, release: str, namespace: str) -> None:
     """Let this Helm release take over a CRD that somebody else has installed before."""
     if admin.get("crd", CRD_NAME, "default") is None:
         return
+    # Fields of an older text would be conflicts for Helm, which does not force.
+    admin(
+        "apply",
+        "--server-side",
+        "--force-conflicts",
+        "--field-manager=helm",
+        "-f",
+        str(CHART / "files" / "crd.yaml"),
+    )
     admin("label", "crd", CRD_NAME, "app.kubernetes.io/managed-by=Helm", "--overwrite")
     marks = [f"meta.helm.sh/release-name={release}", f"meta.helm.sh/release-namespace={namespace}"]
     admin("annotate", "crd", CRD_NAME, *marks, "--overwrite")

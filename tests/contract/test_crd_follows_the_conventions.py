@@ -148,7 +148,7 @@ def test_status_is_a_subresource_and_optional_throughout() -> None:
 
 
 def test_columns_names_and_aliases() -> None:
-    columns = {column["name"]: column["priority"] for column in VERSION["additionalPrinterColumns"]}
+    columns = {column["name"]: column.get("priority", 0) for column in VERSION["additionalPrinterColumns"]}
     assert columns == {
         **{"Phase": 0, "Step": 1, "Ratio": 0, "Observed": 0, "Verdict": 0, "Progress": 0, "Ready": 0},
         **{"Message": 0, "Age": 0},

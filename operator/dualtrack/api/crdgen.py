@@ -99,7 +99,9 @@ def _without_nulls(value: Any) -> Any:
 def definition() -> Schema:
     """The whole CustomResourceDefinition."""
     columns = [
-        {"name": name, "type": kind, "jsonPath": path, "priority": priority, "description": description}
+        # The server drops a priority of 0; written out, it would make every other applier's copy a conflict.
+        {"name": name, "type": kind, "jsonPath": path, "description": description}
+        | ({"priority": priority} if priority else {})
         for name, kind, path, priority, description in _COLUMNS
     ]
     return {

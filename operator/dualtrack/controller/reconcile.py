@@ -20,7 +20,7 @@ from dualtrack.adapters.kubernetes import ApiError, Conflict, KubernetesGateway,
 from dualtrack.controller.act import WriteAction, describe, execute
 from dualtrack.controller.metrics import OperatorMetrics
 from dualtrack.controller.observe import Queries, observe
-from dualtrack.controller.report import differs, post_event, write_status
+from dualtrack.controller.report import differs, fitting, post_event, write_status
 from dualtrack.errors import DualTrackError, UnavailableError
 from dualtrack.rollout.decision import Decision, Event
 from dualtrack.rollout.world import Installation, JsonObject, Observation
@@ -129,12 +129,13 @@ class Reconciler:
         )
         memory.watched = _watched(seen)
         decision = self._core.decide(seen)
+        status = fitting(decision.status)
         # Events are told once what they tell is on record; a pass that fails leaves them to the next.
         events = tuple(action for action in decision.actions if isinstance(action, Event))
         memory.untold = tuple(dict.fromkeys((*memory.untold, *events)))[-MOST_UNTOLD:]
         await self._act(namespace, name, decision, memory)
         try:
-            await self._report(migration, decision, memory)
+            await self._report(migration, status, memory)
         except Conflict:
             # Somebody changed the migration since it was read: what was decided is about an old object.
             log.info(
@@ -144,7 +145,7 @@ class Reconciler:
         for event in memory.untold:
             await self._tell(migration, event, now)
         memory.untold = ()
-        self._metrics.publish(namespace, name, decision.status)
+        self._metrics.publish(namespace, name, status)
         return Outcome(decision.delay_seconds, decision.done), "ok"
 
     async def _act(self, namespace: str, name: str, decision: Decision, memory: _Memory) -> None:
@@ -165,18 +166,18 @@ class Reconciler:
         counter.labels(namespace, name, type(action).__name__, "ok").inc()
         log.info("acted", extra={"namespace": namespace, "migration": name, "action": what})
 
-    async def _report(self, migration: JsonObject, decision: Decision, memory: _Memory) -> None:
+    async def _report(self, migration: JsonObject, status: Mapping[str, Any], memory: _Memory) -> None:
         """Write the status unless it is there already, as decided or as the server keeps it."""
         live = migration.get("status") or {}
-        if not differs(migration, decision.status):
+        if not differs(migration, status):
             return
-        if decision.status == memory.decided and live == memory.stored:
+        if status == memory.decided and live == memory.stored:
             return
-        answer = await write_status(self._gateway, migration, decision.status)
-        memory.decided, memory.stored = decision.status, answer.get("status") or {}
+        answer = await write_status(self._gateway, migration, status)
+        memory.decided, memory.stored = status, answer.get("status") or {}
         metadata = migration["metadata"]
         self._metrics.status_writes.labels(metadata["namespace"], metadata["name"]).inc()
-        _log_transition(migration, decision)
+        _log_transition(migration, status)
 
     async def _tell(self, migration: JsonObject, event: Event, now: datetime) -> None:
         try:
@@ -193,8 +194,8 @@ def _watched(seen: Observation) -> Watched | None:
     return Watched(str(seen.target["metadata"]["name"]), seen.target["spec"]["selector"])
 
 
-def _log_transition(migration: JsonObject, decision: Decision) -> None:
-    before, after = migration.get("status") or {}, decision.status
+def _log_transition(migration: JsonObject, after: Mapping[str, Any]) -> None:
+    before = migration.get("status") or {}
     if (before.get("phase"), before.get("step")) != (after.get("phase"), after.get("step")):
         log.info(
             "transition",

@@ -12,14 +12,30 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
+from pydantic import ValidationError
+
 from dualtrack.adapters.kinds import EVENT
 from dualtrack.adapters.kubernetes import AlreadyExists, KubernetesGateway
 from dualtrack.api import names
+from dualtrack.api.status import MigrationStatus
+from dualtrack.errors import InvalidResourceError
 from dualtrack.rollout.decision import Event
 from dualtrack.rollout.world import JsonObject
 
 NOTE_LIMIT: Final = 1024
 NAME_LIMIT: Final = 253
+
+
+def fitting(status: Mapping[str, Any]) -> dict[str, Any]:
+    """The status as the CRD takes it: texts that are too long are cut, nulls left out.
+
+    A write must not fail for its wording. Raises `InvalidResourceError` for what cutting does not mend.
+    """
+    try:
+        checked = MigrationStatus.model_validate(_without_nulls(status))
+    except ValidationError as error:
+        raise InvalidResourceError(f"the decided status does not fit the CRD: {error}") from error
+    return checked.model_dump(by_alias=True, exclude_none=True, exclude_unset=True, mode="json")
 
 
 def differs(migration: JsonObject, status: Mapping[str, Any]) -> bool:
