@@ -1,0 +1,63 @@
+"""`dualtrack engine cleanup hold|purge|directories`: take files away once the store is the only truth."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from dualtrack.cli.tasks import add_task_arguments, run_task
+from dualtrack.engine.cleanup.directories import remove_directories
+from dualtrack.engine.cleanup.hold import hold
+from dualtrack.engine.cleanup.preconditions import refuse_running_server
+from dualtrack.engine.cleanup.purge import purge
+from dualtrack.engine.task import Task
+
+if TYPE_CHECKING:
+    from argparse import _SubParsersAction
+
+    Subparsers = _SubParsersAction[argparse.ArgumentParser]
+
+_STEPS = {
+    "hold": "move each xl.meta that its row makes superfluous to .dualtrack/hold/",
+    "purge": "remove what is held; from then on the store is the only copy",
+    "directories": "remove the directories that are empty because of that",
+}
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Declare the verb and its three steps."""
+    summary = "take metadata files away from a drive, in three steps that can be restored from the store"
+    parser = subparsers.add_parser("cleanup", help=summary, description=summary)
+    steps = parser.add_subparsers(dest="step", required=True, metavar="STEP")
+    for name, text in _STEPS.items():
+        step = steps.add_parser(name, help=text, description=text)
+        add_task_arguments(step, stopped=True)
+        step.add_argument("--limit", type=_positive, default=0, metavar="N", help="stop after N of them")
+        if name == "purge":
+            step.add_argument("--snapshot", metavar="DIR", help="a verified snapshot outside the drive")
+        step.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do one step. `RefusedError` says which precondition does not hold."""
+    if arguments.server_stopped:
+        refuse_running_server(arguments.store)
+
+    def work(task: Task) -> None:
+        match arguments.step:
+            case "hold":
+                hold(task)
+            case "purge":
+                purge(task, arguments.snapshot)
+            case _:
+                remove_directories(task)
+
+    arguments.verb = f"cleanup {arguments.step}"
+    return run_task(arguments, work, locked=True)
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("use 1 or more")
+    return value

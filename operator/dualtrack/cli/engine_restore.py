@@ -1,0 +1,27 @@
+"""`dualtrack engine restore`: the way back from a drive whose metadata is in the store."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from dualtrack.cli.tasks import add_task_arguments, run_task
+from dualtrack.engine.restore import restore
+
+if TYPE_CHECKING:
+    from argparse import _SubParsersAction
+
+    Subparsers = _SubParsersAction[argparse.ArgumentParser]
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Declare the verb."""
+    summary = "rebuild every xl.meta from its row, and give the drive back to stock servers"
+    parser = subparsers.add_parser("restore", help=summary, description=summary)
+    add_task_arguments(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do it. Ends well only when every row equals the file that was written."""
+    return run_task(arguments, restore, locked=True)

@@ -1,0 +1,33 @@
+"""`dualtrack engine snapshot`: copy the whole store to another directory, and prove the copy."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from dualtrack.cli.tasks import add_task_arguments, run_task
+from dualtrack.engine.snapshot import snapshot
+from dualtrack.engine.task import Task
+
+if TYPE_CHECKING:
+    from argparse import _SubParsersAction
+
+    Subparsers = _SubParsersAction[argparse.ArgumentParser]
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Declare the verb."""
+    summary = "copy the whole store to another directory, and prove the copy"
+    parser = subparsers.add_parser("snapshot", help=summary, description=summary)
+    add_task_arguments(parser)
+    parser.add_argument("--to", required=True, metavar="DIR", help="where the copy goes; best another device")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do it. Ends well only when the copy was opened again and is the same."""
+
+    def work(task: Task) -> None:
+        snapshot(task, arguments.to)
+
+    return run_task(arguments, work, locked=False)

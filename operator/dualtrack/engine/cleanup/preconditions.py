@@ -1,0 +1,176 @@
+"""What must hold before a file is taken away, and again before each batch; each refusal says why.
+
+The last full verification must have been clean and whole, in this epoch and since the cut-over; the marker
+must be at `KvOnly`; the drive must be all there is (no other drive of its set, which a server would repair
+from), at rest, and not healing; and where a server runs, it must itself say, by the store's socket, that it
+serves from the store alone.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from dualtrack.engine import client
+from dualtrack.engine.cleanup import verification
+from dualtrack.engine.drive import SYSTEM_VOLUMES
+from dualtrack.engine.marker import MarkerState
+from dualtrack.engine.mode import Engine
+from dualtrack.engine.task import Task
+from dualtrack.errors import MarkerError, OwnerError, RefusedError
+
+QUIET_SECONDS = 30
+_HEALING = (".rustfs.sys/healing.bin", ".rustfs.sys/buckets/.healing.bin", ".minio.sys/buckets/.healing.bin")
+
+
+def require(task: Task, verb: str) -> None:
+    """Everything that is asked once, before the first change. Raises the marker where it is ours to raise."""
+    if not task.client_only and not task.server_stopped:
+        raise RefusedError(
+            f"cleanup {verb} takes files away that a running server may need: say --server-stopped once no "
+            "server runs on the drive, or --client-only where a data plane owns the store"
+        )
+    if task.drive.drive_count > 1:
+        raise RefusedError(
+            f"format.json of {task.drive.path} has {task.drive.drive_count} drives and 1 was named: files "
+            "may be taken only from all drives of a set at once, or its servers repair or delete them"
+        )
+    _require_at_rest(task)
+    _require_store_place(task, verb)
+    ask_owner(task)
+    verification.require_clean(task)
+    _require_marker(task, verb)
+
+
+def ask_owner(task: Task) -> None:
+    """Before each batch: what the owner says of itself, now."""
+    found = task.owner.info()
+    if task.migration_uid and found.migration_uid and found.migration_uid != task.migration_uid:
+        raise OwnerError(
+            f"the store belongs to migration {found.migration_uid}, this run to {task.migration_uid}: "
+            "nothing more was changed; let one of them end"
+        )
+    if found.journal_depth or found.degraded:
+        raise OwnerError(
+            f"the owner's journal has {found.journal_depth} keys{' and is broken' if found.degraded else ''}:"
+            " rows may be older than files; wait for the drain, then run this again"
+        )
+    if not task.client_only:
+        if found.engine:
+            raise OwnerError(
+                f"a server with engine {found.engine} owns the store although --server-stopped was given; "
+                "stop it, or use --client-only"
+            )
+        return
+    if found.engine != Engine.KV_ONLY or found.fallback:
+        raise OwnerError(
+            f"the data plane says engine {found.engine or 'none'}, fallback {str(found.fallback).lower()}: "
+            "files may go only under kv_only without fallback; finish the cut-over first"
+        )
+    if task.epoch and found.epoch != task.epoch:
+        raise OwnerError(
+            f"the data plane is at epoch {found.epoch}, this run was ordered for {task.epoch}: "
+            "nothing more was changed; let the operator order it again"
+        )
+
+
+def refuse_running_server(store_dir: str) -> None:
+    """Under `--server-stopped`, also where the store lies elsewhere: nobody may answer on its socket."""
+    if client.answers(store_dir):
+        raise OwnerError(
+            f"a server owns {store_dir} and answers on its socket, although --server-stopped was given; "
+            "stop it first"
+        )
+
+
+def _require_marker(task: Task, verb: str) -> None:
+    lock = task.held_lock()
+    if lock.state.state.reached(MarkerState.KV_ONLY):
+        return
+    if task.client_only or verb != "hold":
+        raise MarkerError(
+            f"the marker of {task.drive.path} is {lock.state.state}: cleanup {verb} needs "
+            f"{MarkerState.KV_ONLY}; "
+            + ("let the operator cut over first" if task.client_only else "run cleanup hold first")
+        )
+    raise_marker(task, MarkerState.KV_ONLY)
+
+
+def raise_marker(task: Task, state: MarkerState) -> None:
+    """Move the marker forward; the verification that allows it is on record first."""
+    lock = task.held_lock()
+    if lock.state.state.reached(state) or task.dry_run:
+        return
+    verification.accept(task)
+    info = task.owner.info()
+    lock.move_marker(
+        lock.state.moved(
+            state,
+            store_uuid=info.store_uuid,
+            epoch=task.epoch or info.epoch,
+            migration_uid=task.migration_uid or lock.state.migration_uid,
+            now=task.now(),
+        )
+    )
+
+
+def cut_over_ns(task: Task) -> int:
+    """When the marker says that the files ceased to matter; the whole second counts."""
+    state = task.held_lock().state
+    if not state.state.reached(MarkerState.KV_ONLY):
+        return int((task.now() + timedelta(seconds=1)).timestamp()) * 1_000_000_000
+    return (int(datetime.fromisoformat(state.changed).timestamp()) + 1) * 1_000_000_000
+
+
+def _require_at_rest(task: Task) -> None:
+    root = task.drive.path
+    for name in _HEALING:
+        if os.path.lexists(f"{root}/{name}"):
+            raise RefusedError(
+                f"{root}/{name} is there: the drive is being healed by its server; wait until that is done, "
+                "verify, then run this again"
+            )
+    quiet_since = task.now().timestamp() - QUIET_SECONDS
+    for volume in SYSTEM_VOLUMES:
+        for path, changed in _changes(os.fsencode(f"{root}/{volume}/tmp")):
+            if changed > quiet_since:
+                raise RefusedError(
+                    f"{os.fsdecode(path)} changed less than {QUIET_SECONDS} s ago: a server writes to this "
+                    f"drive; see that none runs, wait {QUIET_SECONDS} s, then run this again"
+                )
+
+
+def _changes(folder: bytes) -> Iterator[tuple[bytes, float]]:
+    """When each file and directory of a staging area was last changed; what vanishes meanwhile has changed,
+    which its directory tells.
+    """
+    try:
+        yield folder, os.lstat(folder).st_mtime
+    except FileNotFoundError:
+        return
+    for parent, directories, names in os.walk(folder):
+        for name in directories + names:
+            path = os.path.join(parent, name)
+            try:
+                yield path, os.lstat(path).st_mtime
+            except FileNotFoundError:
+                continue
+
+
+def store_is_inside(task: Task) -> bool:
+    """Whether the store lies on its drive, so that both are lost together or not at all."""
+    root = os.path.realpath(task.drive.path)
+    return os.path.commonpath([root, os.path.realpath(task.store_dir)]) == root
+
+
+def _require_store_place(task: Task, verb: str) -> None:
+    if store_is_inside(task):
+        return
+    what = (
+        f"the store {task.store_dir} lies outside its drive {task.drive.path}: after cleanup the loss of "
+        "either loses the metadata"
+    )
+    if not task.server_stopped:
+        raise RefusedError(f"{what}; move the store to {task.drive.path}/.dualtrack/store before {verb}")
+    task.notes["warning"] = what

@@ -1,0 +1,119 @@
+"""`cleanup purge`: remove what `hold` moved aside. From here on the store is the only copy.
+
+So there must be another one first: a snapshot outside the drive, newer than the last verification, opened
+again and compared before the marker goes to `Purged` and before the first file goes. Only files that a hold
+has put down are removed, and only where inode, size and time are still those, and where the store still has a
+row that is no older. Killed and started again, it goes on where it was.
+"""
+
+from __future__ import annotations
+
+import os
+
+from dualtrack.engine import files
+from dualtrack.engine import snapshot as snapshots
+from dualtrack.engine.cleanup import preconditions, records, verification
+from dualtrack.engine.cleanup.records import HeldFile
+from dualtrack.engine.drive import HOLD_DIRECTORY
+from dualtrack.engine.marker import MarkerState
+from dualtrack.engine.rows import Fingerprint, Row, RowState
+from dualtrack.engine.task import Task
+from dualtrack.errors import DifferenceError, IncompleteError, RefusedError
+
+CURSOR = "purge"
+
+
+def purge(task: Task, snapshot_dir: str | None) -> None:
+    """Remove every held file. `snapshot_dir` None makes one beside a store that lies outside its drive."""
+    preconditions.require(task, "purge")
+    if task.owner.meta(records.PENDING) is not None:
+        raise RefusedError("a batch of files is half held: run cleanup hold to its end first")
+    _require_snapshot(task, snapshot_dir)
+    preconditions.raise_marker(task, MarkerState.PURGED)
+    after = (task.owner.cursor(CURSOR) or b"").decode() or None
+    for name, batch in records.held_batches(task.owner, after):
+        task.checkpoint()
+        preconditions.ask_owner(task)
+        _purge_batch(task, name, batch)
+    task.commit(meta={"cursor/" + CURSOR: None})
+    _remove_folders(task)
+    if task.counts["kept"]:
+        raise DifferenceError(
+            f"{task.counts['kept']} held files were kept, because they or their rows are not what was put "
+            f"down: {'; '.join(task.names)}"
+        )
+
+
+def _purge_batch(task: Task, name: str, batch: list[HeldFile]) -> None:
+    root = task.drive.path
+    folders: set[str] = set()
+    rows = task.owner.get_many([held.place for held in batch])
+    for held, row in zip(batch, rows, strict=True):
+        task.scanned += 1
+        status = _status(f"{root}/{held.target}")
+        if status is None:
+            task.counts["absent"] += 1
+            continue
+        if why := _objection(held, row, status):
+            task.counts["kept"] += 1
+            task.name(f"{held.target} ({held.bucket}/{held.key}): {why}")
+            continue
+        if task.room() == 0:
+            raise IncompleteError(f"removed {task.committed} files, as many as --limit allows; run it again")
+        task.committed += 1
+        task.counts["purged"] += 1
+        if not task.dry_run:
+            files.unlink(f"{root}/{held.target}")
+            folders.add(os.path.dirname(f"{root}/{held.target}"))
+    for folder in folders:
+        files.sync_directory(folder)
+    task.commit(cursor=(CURSOR, name.encode()))
+
+
+def _objection(held: HeldFile, row: Row | None, status: os.stat_result) -> str:
+    if not held.is_file(Fingerprint.of(status)):
+        return "is not the file that was held"
+    if row is None or row.generation < held.generation:
+        return "the store has no row, or an older one"
+    if row.state is RowState.FS_RESIDENT:
+        return "its row says that it is read from the file system"
+    return ""
+
+
+def _status(path: str) -> os.stat_result | None:
+    try:
+        return os.lstat(path)
+    except FileNotFoundError:
+        return None
+
+
+def _remove_folders(task: Task) -> None:
+    """The empty folders of the hold; what nobody has put down stays and is counted."""
+    root = f"{task.drive.path}/{HOLD_DIRECTORY}"
+    if task.dry_run:
+        return
+    for parent, _, names in os.walk(root, topdown=False):
+        task.counts["strangers"] += len(names)
+        files.remove_directory(parent)
+    files.sync_directory(os.path.dirname(root))
+
+
+def _require_snapshot(task: Task, snapshot_dir: str | None) -> None:
+    if snapshot_dir is None:
+        if preconditions.store_is_inside(task):
+            raise RefusedError(
+                f"the store {task.store_dir} lies on its drive: name a verified snapshot outside it with "
+                "--snapshot DIR (made by: dualtrack engine snapshot --to DIR)"
+            )
+        snapshot_dir = task.store_dir.rstrip("/") + ".snapshot"
+        if not snapshots.is_recent(task, snapshot_dir, _verified_since(task)) and not task.dry_run:
+            snapshots.snapshot(task, snapshot_dir)
+    elif snapshots.lies_on_drive(task, snapshot_dir):
+        raise RefusedError(f"the snapshot {snapshot_dir} lies on the drive itself; make one outside it")
+    task.notes["snapshot"] = snapshot_dir
+    if not task.dry_run:
+        snapshots.require(task, snapshot_dir, _verified_since(task))
+
+
+def _verified_since(task: Task) -> str:
+    return verification.require_clean(task).time.isoformat()

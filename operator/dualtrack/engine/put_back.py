@@ -1,0 +1,97 @@
+"""Putting one `xl.meta` back as it was: bytes, mode, owner and times, never half and never over a newer one.
+
+`restore` uses it for a drive, `rehearse` for a sample of rows in a folder of its own, so that what is
+rehearsed is what will be done.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from dataclasses import dataclass
+
+from dualtrack.engine import files, naming
+from dualtrack.engine.cleanup import records
+from dualtrack.engine.owner_api import OwnerApi
+from dualtrack.engine.rows import Row
+
+STAGING = ".dualtrack/tmp"
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """A file that is whole and durable at `path`, and is still to be renamed to where it belongs."""
+
+    row: Row
+    path: str
+
+
+class Writer:
+    """Stages files and puts them in place, a batch at a time: every step of a batch is flushed together."""
+
+    def __init__(self, root: str, owner: OwnerApi | None = None) -> None:
+        """`owner` knows the directories that cleanup has removed."""
+        self._root = root
+        self._owner = owner
+        self._staging = f"{root}/{STAGING}"
+        files.ensure_directory(self._staging)
+
+    def stage(self, rows: list[Row]) -> list[Staged]:
+        staged = [Staged(row, f"{self._staging}/restore-{uuid.uuid4()}") for row in rows]
+        for each in staged:
+            row = each.row
+            files.write_new(
+                each.path,
+                row.data,
+                mode=row.mode,
+                owner=(row.uid, row.gid),
+                times=(row.mtime_ns, row.mtime_ns),
+                sync=False,
+            )
+        for each in staged:
+            files.sync_file(each.path)
+        return staged
+
+    def place(self, staged: list[Staged], below: str = "") -> None:
+        """Rename each to its object's directory below `below` of the drive, and flush what was changed."""
+        changed: set[str] = set()
+        for each in staged:
+            target = f"{below}{naming.meta_path(each.row.bucket, each.row.key)}"
+            self._ensure(os.path.dirname(target), changed)
+            files.rename(each.path, f"{self._root}/{target}")
+            changed.add(os.path.dirname(target))
+        for path in changed:
+            files.sync_directory(f"{self._root}/{path}")
+
+    def discard_staged(self) -> None:
+        """Remove what an earlier run staged and did not put in place."""
+        for name in os.listdir(self._staging):
+            if name.startswith("restore-"):
+                files.unlink(f"{self._staging}/{name}", missing_ok=True)
+
+    def _ensure(self, path: str, changed: set[str]) -> None:
+        """Make a directory and what is missing above it, as cleanup found them or like their parents."""
+        if os.path.isdir(f"{self._root}/{path}"):
+            return
+        parent = os.path.dirname(path)
+        self._ensure(parent, changed)
+        absolute = f"{self._root}/{path}"
+        try:
+            os.mkdir(absolute)
+        except FileExistsError:
+            return  # a data plane made it meanwhile
+        known = records.directory_record(self._owner, path) if self._owner else None
+        like = os.stat(f"{self._root}/{parent or '.'}")
+        mode, uid, gid = (
+            (known.mode, known.uid, known.gid)
+            if known
+            else (
+                like.st_mode & 0o7777,
+                like.st_uid,
+                like.st_gid,
+            )
+        )
+        if (uid, gid) != (os.geteuid(), os.getegid()):
+            os.chown(absolute, uid, gid)
+        os.chmod(absolute, mode)
+        changed.update((path, parent))

@@ -1,0 +1,304 @@
+"""`restore`: the way back from a drive whose metadata is in the store to one that stock servers can serve.
+
+Always from the store; a held file is never looked at. For each object, under its stripe lock: where the file
+is absent, or older than its row, the row's bytes are staged, flushed and renamed into place, and the row is
+then committed again as one that a file backs, so that sweeps may replace it. An older file goes to
+`.dualtrack/undo/` first, and so does a file whose object was deleted in `kv_only`: nothing comes back to
+life, and nothing is deleted. A file that is newer than its row is refused and named.
+
+Then every row is compared with its file once more, read from the device. Only if all are equal do the times
+of directories, `format.json` and, where no server runs, the marker go back. Killed anywhere and started
+again, it goes over all rows again, and what is equal already costs a read.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+
+from dualtrack.engine import files, naming
+from dualtrack.engine.cleanup import identity, records, verification
+from dualtrack.engine.formats import xlmeta
+from dualtrack.engine.listing import data_directories
+from dualtrack.engine.marker import MarkerState
+from dualtrack.engine.metafile import MetaFile, MetaReader, Unreadable
+from dualtrack.engine.mode import Engine
+from dualtrack.engine.put_back import Writer
+from dualtrack.engine.rows import Generation, Row, RowDraft, RowOrigin, RowState, is_system
+from dualtrack.engine.stores.protocol import Place, Put
+from dualtrack.engine.summary import summary
+from dualtrack.engine.task import Task
+from dualtrack.errors import DifferenceError, MarkerError, OwnerError
+
+BATCH = 128
+UNDO_DIRECTORY = ".dualtrack/undo"
+
+
+def restore(task: Task) -> None:
+    """Rebuild every file from its row. Idempotent."""
+    if not _require(task):
+        return
+    task.total = sum(task.owner.stats().objects.values())
+    restoring = _Restoring(task)
+    for rows in _batches(task):
+        restoring.batch(rows)
+    if restoring.refused:
+        raise DifferenceError(
+            f"{restoring.refused} files are newer than their rows or cannot be read and were left: "
+            f"{'; '.join(task.names)}; decide by hand which is right, then run this again"
+        )
+    for rows in _batches(task):
+        _verify(task, rows)
+    _restore_times(task)
+    task.checkpoint()
+    identity.give_identity_back(task)
+    _finish(task)
+
+
+def _require(task: Task) -> bool:
+    """Whether there is anything to restore; refused where the files may be the truth, or become it again."""
+    state = task.held_lock().state
+    if not state.state.reached(MarkerState.KV_ONLY):
+        if task.drive.held:
+            raise MarkerError(
+                f"{task.drive.path} is held by its format.json, but its marker is {state.state}: find out "
+                "what has happened to the marker before anything is changed"
+            )
+        task.notes["message"] = f"nothing to restore: the marker is {state.state}, files are the truth"
+        return False
+    if not task.client_only:
+        return True
+    found = task.owner.info()
+    if found.engine != Engine.KV_PRIMARY or found.fallback:
+        raise OwnerError(
+            f"the data plane says engine {found.engine or 'none'}, fallback {str(found.fallback).lower()}: a "
+            "restore beside it needs kv_primary without fallback, where each write leaves a file, too"
+        )
+    if task.epoch and found.epoch != task.epoch:
+        raise OwnerError(
+            f"the data plane is at epoch {found.epoch}, this run was ordered for {task.epoch}; nothing was "
+            "changed"
+        )
+    return True
+
+
+def _batches(task: Task) -> Iterator[list[Row]]:
+    after: Place | None = None
+    while True:
+        task.checkpoint()
+        rows = task.owner.scan(after, BATCH)
+        if not rows:
+            return
+        yield rows
+        after = (rows[-1].bucket, rows[-1].key)
+
+
+class _Restoring:
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._root = task.drive.path
+        self._reader = MetaReader()
+        self._writer = Writer(self._root, task.owner)
+        self._writer.discard_staged()
+        self._epoch = task.epoch or task.owner.info().epoch
+        self.refused = 0
+
+    def batch(self, scanned: Sequence[Row]) -> None:
+        task = self._task
+        places = [(row.bucket, row.key) for row in scanned]
+        with task.owner.locked(places):
+            generation = task.owner.next_generation()
+            rows = [row for row in task.owner.get_many(places) if row is not None]
+            found = [self._read(row) for row in rows]
+            task.scanned += len(rows)
+            writing: list[Row] = []
+            undoing: list[Row] = []
+            settled: list[Row] = []
+            for row, file in zip(rows, found, strict=True):
+                self._decide(row, file, writing, undoing, settled)
+            if task.dry_run:
+                return
+            self._put_aside(undoing)
+            self._writer.place(self._writer.stage(writing))
+            puts = tuple(self._settled(row, generation) for row in (*writing, *settled))
+            if puts:
+                task.commit(puts)
+            task.committed += len(writing)
+
+    def _read(self, row: Row) -> MetaFile | Unreadable | None:
+        return self._reader.read(os.fsencode(_path(self._root, row)))
+
+    def _decide(
+        self,
+        row: Row,
+        file: MetaFile | Unreadable | None,
+        writing: list[Row],
+        undoing: list[Row],
+        settled: list[Row],
+    ) -> None:
+        counts = self._task.counts
+        if row.state is RowState.FS_RESIDENT:
+            counts["resident" if file is not None else "residentMissing"] += 1
+            if file is None:
+                self._task.name(f"{row.bucket}/{row.key}: read from its file, which is gone")
+        elif file is None:
+            if row.present:
+                counts["restored"] += 1
+                writing.append(row)
+            elif row.origin is RowOrigin.KV:
+                settled.append(row)
+        elif isinstance(file, MetaFile) and row.present and file.data == row.data:
+            counts["equal"] += 1
+            self._count_orphans(row)
+            if row.origin is RowOrigin.KV:
+                settled.append(row)
+        elif is_system(row.bucket):
+            counts["systemKept"] += 1  # every data plane writes these to their files; rows are a backup
+        elif isinstance(file, Unreadable) or _is_newer(row, file):
+            self.refused += 1
+            counts["refused"] += 1
+            why = file.message if isinstance(file, Unreadable) else "its file is newer than its row"
+            self._task.name(f"{row.bucket}/{row.key}: {why}")
+        elif row.present:
+            counts["replaced"] += 1
+            undoing.append(row)
+            writing.append(row)
+        else:
+            counts["undone"] += 1
+            undoing.append(row)
+            settled.append(row)
+
+    def _put_aside(self, undoing: list[Row]) -> None:
+        """Give each file a second name under `undo/`, flush that, and take the first away where the object is
+        deleted. Where it is replaced, the rename of the new file does that.
+        """
+        folders: set[str] = set()
+        for row in undoing:
+            target = f"{self._root}/{records.aside(self._root, UNDO_DIRECTORY, self._epoch, row)}"
+            files.ensure_directory(os.path.dirname(target))
+            if not os.path.lexists(target):
+                files.link(_path(self._root, row), target)
+            folders.add(os.path.dirname(target))
+        for folder in folders:
+            files.sync_directory(folder)
+        for row in undoing:
+            if not row.present:
+                files.unlink(_path(self._root, row))
+                files.sync_directory(os.path.dirname(_path(self._root, row)))
+
+    def _settled(self, row: Row, generation: Generation) -> Put:
+        """The row as one that the file system backs again: later sweeps may replace it."""
+        if not row.present:
+            return Put(Row.tombstone(row.bucket, row.key, generation), b"", "any", 0)
+        file = self._read(row)
+        if not isinstance(file, MetaFile):
+            raise DifferenceError(f"{row.bucket}/{row.key}: the file that was just written cannot be read")
+        self._count_orphans(row)
+        meta = xlmeta.decode(row.data)
+        draft = RowDraft(
+            file.fingerprint,
+            file.mode,
+            file.uid,
+            file.gid,
+            file.fingerprint.mtime_ns,
+            row.data,
+            b"" if is_system(row.bucket) else summary(meta).pack(),
+            versions=len(meta.versions),
+        )
+        return Put(Row.of(row.bucket, row.key, generation, draft), draft.summary, "any", draft.versions)
+
+    def _count_orphans(self, row: Row) -> None:
+        """Data directories that no version names stay: the collection of orphans is not ours."""
+        own = {os.fsdecode(name) for name in data_directories(row.data)}
+        directory = os.path.dirname(_path(self._root, row))
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                if entry.name in own or not entry.is_dir(follow_symlinks=False):
+                    continue
+                if os.path.lexists(f"{entry.path}/part.1"):
+                    self._task.counts["orphanDirectories"] += 1
+
+
+def _is_newer(row: Row, file: MetaFile) -> bool:
+    """Whether somebody wrote the file after the row. In doubt it is."""
+    if row.origin is RowOrigin.KV:
+        return row.present and file.fingerprint.mtime_ns > row.mtime_ns
+    return not row.present or file.fingerprint.ctime_ns >= row.fingerprint.ctime_ns
+
+
+def _verify(task: Task, scanned: Sequence[Row]) -> None:
+    """Row against file, under the stripe locks, the file read from the device."""
+    if task.dry_run:
+        return
+    reader = MetaReader()
+    places = [(row.bucket, row.key) for row in scanned]
+    with task.owner.locked(places):
+        for row in task.owner.get_many(places):
+            if row is None or row.state is RowState.FS_RESIDENT:
+                continue
+            path = os.fsencode(_path(task.drive.path, row))
+            files.drop_cached(path)
+            found = reader.read(path)
+            task.counts["verified"] += 1
+            if row.present:
+                equal = isinstance(found, MetaFile) and found.data == row.data
+                equal = equal or (is_system(row.bucket) and found is not None)
+            else:
+                equal = found is None or is_system(row.bucket)
+            if not equal:
+                raise DifferenceError(
+                    f"{row.bucket}/{row.key}: after the restore its file differs from its row; nothing was "
+                    "opened to other servers: find out who changes files, then run this again"
+                )
+
+
+def _restore_times(task: Task) -> None:
+    """Times of the directories that cleanup changed or removed, now that nothing changes in them any more."""
+    if task.dry_run:
+        return
+    root = task.drive.path
+    for record in records.directory_records(task.owner):
+        _set_time(f"{root}/{record.path}", record.mtime_ns)
+    for _, batch in records.held_batches(task.owner):
+        task.checkpoint()
+        for held in batch:
+            _set_time(f"{root}/{held.directory}", held.directory_mtime_ns)
+    files.sync_file_system(root)
+
+
+def _set_time(path: str, mtime_ns: int) -> None:
+    try:
+        os.utime(path, ns=(os.stat(path).st_atime_ns, mtime_ns), follow_symlinks=False)
+    except FileNotFoundError:
+        return  # of an object that was deleted since
+
+
+def _finish(task: Task) -> None:
+    """The records of this cleanup are used up, and the verification it was built on is out of date."""
+    if task.dry_run:
+        return
+    names = [record.name for record in records.directory_records(task.owner)]
+    for start in range(0, len(names), 1000):
+        task.commit(meta=dict.fromkeys(names[start : start + 1000]))
+    task.commit(meta={verification.ACCEPTED: None, verification.RECORD: None})
+    if not task.client_only:
+        lower_marker(task, task.now())
+
+
+def lower_marker(task: Task, now: datetime) -> None:
+    """The reverse step is verified: files are the truth again."""
+    lock = task.held_lock()
+    lock.move_marker(
+        lock.state.moved(
+            MarkerState.FS_AUTHORITATIVE,
+            store_uuid=lock.state.store_uuid,
+            epoch=lock.state.epoch,
+            migration_uid=lock.state.migration_uid,
+            now=now.astimezone(UTC),
+        )
+    )
+
+
+def _path(root: str, row: Row) -> str:
+    return f"{root}/{naming.meta_path(row.bucket, row.key)}"

@@ -1,0 +1,223 @@
+"""`snapshot`: a second copy of the whole store, elsewhere, proved to be one before anybody relies on it.
+
+Rows and meta values are read from the owner, who may be serving meanwhile, and written to a new store in
+`DIR.tmp`. The owner's rows are then read again from the start, until a pass finds nothing that was committed
+before the copy began and is missing or different in it (a writer may have held an older generation while the
+first pass went by). What writers commit after the stated generation may be in the copy or not; the count
+`newer` says how many rows that are. Without any, the copy's digest and the owner's must be the same.
+
+The copy is closed, opened again and read whole, every envelope checked, and only then renamed to `DIR`. A
+snapshot has the store's UUID and drive id, so that `restore --store DIR` takes it in place of a lost store.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+
+from dualtrack.engine import files
+from dualtrack.engine.formats import xlmeta
+from dualtrack.engine.rows import Generation, Row, is_system
+from dualtrack.engine.stores.lmdb import LmdbStore
+from dualtrack.engine.stores.protocol import Batch, Digest, Place, Put
+from dualtrack.engine.summary import summary
+from dualtrack.engine.task import Task
+from dualtrack.errors import DifferenceError, IncompleteError, RefusedError
+
+RECORD = "snapshot"
+PAGE = 2_000
+_PASSES = 5
+# The store counts these itself, or writes them when it is created; the term comes last (see `_copy_meta`).
+_OWN_META = ("count/", "children", "schema", "drive_id", "term")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What the store remembers of its last snapshot. `generation`: every row up to it is in the copy."""
+
+    path: str
+    digest: str
+    count: int
+    generation: tuple[int, int]
+    time: str
+
+
+def snapshot(task: Task, directory: str) -> Record:
+    """Copy the store to `directory`, replacing an older snapshot there only once the new one is verified."""
+    directory = place(directory)
+    _refuse_foreign(task, directory)
+    stated = task.owner.next_generation()
+    time = task.now().isoformat()
+    temporary = directory + ".tmp"
+    _clear(temporary)
+    with _opened(temporary, task) as copy:
+        _copy(task, copy, stated)
+        _copy_meta(task, copy)
+    digest, newer = _verify_copy(task, temporary, stated)
+    files.sync_directory(temporary)
+    _swap(temporary, directory)
+    record = Record(directory, str(digest), digest.count, (stated.term, stated.counter), time)
+    task.commit(meta={RECORD: json.dumps(asdict(record)).encode()})
+    task.counts.update(rows=digest.count, newer=newer)
+    task.notes |= {"digest": str(digest), "snapshot": directory, "generation": list(record.generation)}
+    return record
+
+
+def place(directory: str) -> str:
+    """Where the copy itself lies. A mount cannot be renamed, so there it gets a directory below."""
+    path = os.path.abspath(directory)
+    return os.path.join(path, "snapshot") if os.path.ismount(path) else path
+
+
+def last(task: Task) -> Record | None:
+    value = task.owner.meta(RECORD)
+    if value is None:
+        return None
+    fields = json.loads(value)
+    return Record(**{**fields, "generation": tuple(fields["generation"])})
+
+
+def is_recent(task: Task, directory: str, since: str) -> bool:
+    """Whether the last snapshot lies in `directory` and is no older than `since` (ISO 8601, UTC)."""
+    known = last(task)
+    return known is not None and known.path == place(directory) and known.time >= since
+
+
+def require(task: Task, directory: str, since: str) -> None:
+    """`RefusedError` unless `directory` holds the last snapshot, no older than `since` and whole."""
+    known = last(task)
+    directory = place(directory)
+    remedy = f"run: dualtrack engine snapshot --to {directory}, then this again"
+    if known is None or not is_recent(task, directory, since):
+        found = f"the last one is {known.path} of {known.time}" if known else "there is none"
+        raise RefusedError(
+            f"no snapshot in {directory} since the verification of {since} ({found}); {remedy}"
+        )
+    if not os.path.isfile(os.path.join(directory, "data.mdb")):
+        raise RefusedError(f"the snapshot in {directory} is gone; {remedy}")
+    with _opened(directory, task) as copy:
+        digest = copy.digest()
+        uuid = copy.meta("store_uuid")
+    if str(digest) != known.digest or uuid != task.owner.meta("store_uuid"):
+        raise RefusedError(f"the snapshot in {directory} has digest {digest}, not {known.digest}; {remedy}")
+
+
+def lies_on_drive(task: Task, directory: str) -> bool:
+    root = os.path.realpath(task.drive.path)
+    return os.path.commonpath([root, os.path.realpath(directory)]) == root
+
+
+@contextmanager
+def _opened(directory: str, task: Task) -> Iterator[LmdbStore]:
+    store = LmdbStore.open(directory, task.drive.drive_id)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def pages(task: Task) -> Iterator[list[Row]]:
+    """Every row of the owner, in order, with a checkpoint before each page."""
+    after: Place | None = None
+    while True:
+        task.checkpoint()
+        rows = task.owner.scan(after, PAGE)
+        if not rows:
+            return
+        yield rows
+        after = (rows[-1].bucket, rows[-1].key)
+
+
+def _copy(task: Task, copy: LmdbStore, stated: Generation) -> None:
+    """Pass after pass, until one finds nothing up to `stated` that was missing."""
+    copy.open_term()
+    for _ in range(_PASSES):
+        missed = 0
+        for rows in pages(task):
+            known = copy.get_many([(row.bucket, row.key) for row in rows])
+            changed = [row for row, old in zip(rows, known, strict=True) if row != old]
+            copy.commit(Batch(puts=tuple(map(put_of, changed))))
+            missed += sum(row.generation <= stated for row in changed)
+            task.scanned += len(rows)
+            task.committed += len(changed)
+        if not missed:
+            return
+    raise IncompleteError(
+        f"rows up to {stated} still changed after {_PASSES} passes; run it again when fewer clients write"
+    )
+
+
+def put_of(row: Row) -> Put:
+    """The row with the index entry and the count of versions that belong to it."""
+    if not row.present:
+        return Put(row, b"", "any", 0)
+    meta = xlmeta.decode(row.data)
+    packed = b"" if is_system(row.bucket) else summary(meta).pack()
+    return Put(row, packed, "any", len(meta.versions))
+
+
+def _copy_meta(task: Task, copy: LmdbStore) -> None:
+    after = None
+    while page := task.owner.meta_scan("", after, 64):
+        copy.commit(Batch(meta={name: value for name, value in page if not name.startswith(_OWN_META)}))
+        after = page[-1][0]
+    # An owner of the copy must give generations above every row in it. After this nothing can be committed.
+    term = task.owner.meta("term")
+    if term is not None:
+        copy.commit(Batch(meta={"term": term}))
+
+
+def _verify_copy(task: Task, directory: str, stated: Generation) -> tuple[Digest, int]:
+    """Open it anew and read all of it, row against row; answers its digest and how many rows are newer.
+
+    The owner's digest is taken before its rows: where none of these is newer than `stated`, nobody had
+    written by then, and both must be the same.
+    """
+    newer = 0
+    with _opened(directory, task) as copy:
+        digest = copy.digest()
+        theirs = task.owner.digest()
+        for rows in pages(task):
+            found = copy.get_many([(row.bucket, row.key) for row in rows])
+            for row, other in zip(rows, found, strict=True):
+                newer += row.generation > stated
+                if row != other and row.generation <= stated:
+                    raise DifferenceError(f"{row.bucket}/{row.key} differs in the copy; run snapshot again")
+    if not newer and digest != theirs:
+        raise DifferenceError(f"the copy has digest {digest}, the store {theirs}; run snapshot again")
+    return digest, newer
+
+
+def _swap(temporary: str, directory: str) -> None:
+    """Put the verified copy in place. The older one goes last; cut off in between, it lies at `DIR.old`."""
+    old = directory + ".old"
+    _clear(old)
+    if os.path.isdir(directory):
+        files.rename(directory, old)
+    files.rename(temporary, directory)
+    files.sync_directory(os.path.dirname(directory))
+    _clear(old)
+
+
+def _clear(directory: str) -> None:
+    """Remove a store that nobody relies on: what it consists of, and nothing else."""
+    for name in ("data.mdb", "lock.mdb"):
+        files.unlink(os.path.join(directory, name), missing_ok=True)
+    files.remove_directory(directory)
+
+
+def _refuse_foreign(task: Task, directory: str) -> None:
+    """Only a snapshot of this very store may be replaced."""
+    if os.path.realpath(directory) == os.path.realpath(task.store_dir):
+        raise RefusedError(f"{directory} is the store itself; name another directory")
+    if not os.path.lexists(directory) or not os.listdir(directory):
+        return
+    if not os.path.isfile(os.path.join(directory, "data.mdb")):
+        raise RefusedError(f"{directory} is not empty and holds no snapshot; name another directory")
+    with _opened(directory, task) as old:
+        uuid = old.meta("store_uuid")
+    if uuid != task.owner.meta("store_uuid"):
+        raise RefusedError(f"{directory} holds the snapshot of another store; name another directory")
