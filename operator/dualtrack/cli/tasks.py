@@ -44,14 +44,17 @@ def add_task_arguments(parser: argparse.ArgumentParser, *, stopped: bool = False
     add_job_arguments(parser)
 
 
-def run_task(arguments: argparse.Namespace, work: Work, *, locked: bool) -> int:
-    """Do the work and leave its result. The error that ended it is raised again for the exit code."""
+def run_task(arguments: argparse.Namespace, work: Work, *, locked: bool, creates: bool = False) -> int:
+    """Do the work and leave its result. The error that ended it is raised again for the exit code.
+
+    `creates`: the verb may begin with a store that is not there yet.
+    """
     if len(arguments.drive) > 1:
         raise UsageError("--drive: this release works on one drive at a time; call it once per drive")
     drive = Drive.open(arguments.drive[0])
     found: list[Task] = []
     try:
-        with _task(arguments, drive, locked=locked) as task:
+        with _task(arguments, drive, locked=locked, creates=creates) as task:
             found.append(task)
             work(task)
             task.report(task.scanned, task.committed, task.total)
@@ -67,9 +70,9 @@ def run_task(arguments: argparse.Namespace, work: Work, *, locked: bool) -> int:
 
 
 @contextmanager
-def _task(arguments: argparse.Namespace, drive: Drive, *, locked: bool) -> Iterator[Task]:
+def _task(arguments: argparse.Namespace, drive: Drive, *, locked: bool, creates: bool) -> Iterator[Task]:
     stopped = bool(getattr(arguments, "server_stopped", False))
-    if not arguments.client_only and not Path(arguments.store, "data.mdb").is_file():
+    if not (arguments.client_only or creates) and not Path(arguments.store, "data.mdb").is_file():
         raise UsageError(f"--store {arguments.store}: there is no store; migrate makes one")
     with ExitStack() as stack:
         owner = stack.enter_context(

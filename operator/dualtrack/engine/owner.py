@@ -6,9 +6,10 @@ owner gave is never given again, with nothing to write per generation.
 
 **Trust.** A row below the trust floor is not served. The floor is raised to "now" when the journal broke, and
 when an `fs` data plane comes with an epoch above the recorded one: until then files may have changed with no
-row and no mark. A data plane in `kv_primary` or `kv_only` writes every row before it answers, so its epoch is
-recorded and the rows stay good; with a marker at `KvOnly` or `Purged` the store holds the only copy and the
-floor never moves. A restart alone raises the term, not the floor.
+row and no mark. With the floor goes what relied on the rows: the record of the sweep and of the verification.
+A data plane in `kv_primary` or `kv_only` writes every row before it answers, so its epoch is recorded and the
+rows stay good; with a marker at `KvOnly` or `Purged` the store holds the only copy and the floor never moves.
+A restart alone raises the term, not the floor.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from itertools import count, islice
-from typing import Any
 
 from dualtrack.engine import files, marker
 from dualtrack.engine.journal import Journal, Token
@@ -37,6 +37,8 @@ from dualtrack.engine.writer import Writer
 from dualtrack.errors import StoreLockedError, StoreVersionError
 
 DRAIN_BATCH = 256
+UNMENDED = "unmended"
+"""Meta value: the journal broke after a sweep, and no sweep has been through the drive since."""
 _log = logging.getLogger(__name__)
 
 
@@ -101,7 +103,7 @@ class Owner:
             fallback=mode.fallback if mode else True,
             boot_id=self._settings.boot_id,
             journal_depth=self._journal.depth if self._journal is not None else 0,
-            degraded=self._broken,
+            degraded=self._broken or self.meta(UNMENDED) is not None,
             fence=self.store.fence(),
             trust_floor=self.trust_floor(),
         )
@@ -284,17 +286,22 @@ def _holds_only_copy(drive: str | None) -> bool:
 
 def _settle_trust(store: LmdbStore, journal: Journal | None, drive: str | None, mode: Mode | None) -> None:
     """Raise the trust floor where the rules in this module's docstring say so; record a new epoch."""
-    only_copy = _holds_only_copy(drive)
     broken = journal is not None and journal.broken
-    epoch = int(store.meta("epoch") or b"0")
-    newer = mode is not None and mode.epoch > epoch
-    raised = not only_copy and (broken or (newer and mode is not None and mode.engine is Engine.FS))
-    meta: dict[str, Any] = {}
-    if raised:
-        meta["trust_floor"] = Generation(store.term, 0).pack()
-        _log.info("trust floor term=%d broken=%s epoch=%s", store.term, broken, mode and mode.epoch)
+    known = store.meta("epoch") or b"0"
+    newer = mode is not None and mode.epoch > int(known)
+    from_files = newer and mode is not None and mode.engine is Engine.FS
+    meta: dict[str, bytes | None] = {}
     if newer and mode is not None:
         meta["epoch"] = str(mode.epoch).encode()
+    if (broken or from_files) and not _holds_only_copy(drive):
+        _log.info("trust floor term=%d broken=%s mode=%s", store.term, broken, mode)
+        meta["trust_floor"] = Generation(store.term, 0).pack()
+        # A sweep that had been through the drive already has to go again before anybody relies on the rows.
+        meta[UNMENDED] = b"1" if not from_files and store.meta("swept_epoch") else None
+        meta |= {"swept_epoch": None, "verified": None}
+    elif newer and mode is not None and store.meta("swept_epoch") == known:
+        # Every write has made its row since that sweep, so the rows are as complete in the new epoch.
+        meta["swept_epoch"] = str(mode.epoch).encode()
     if meta:
         store.commit(Batch(meta=meta))
     if broken and journal is not None:

@@ -27,6 +27,7 @@ class OwnerInfo:
     fallback: bool
     boot_id: str
     journal_depth: int
+    #: The journal broke, and no sweep has been through the drive since: rows may be older than their files.
     degraded: bool
     fence: int
     trust_floor: Generation

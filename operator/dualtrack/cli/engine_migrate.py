@@ -1,0 +1,46 @@
+"""`dualtrack engine migrate`: bring every object's metadata from the drive's files into its store."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import TYPE_CHECKING
+
+from dualtrack.cli.tasks import add_task_arguments, run_task
+from dualtrack.engine.migrate import Sweep
+from dualtrack.engine.pace import META, Pace
+from dualtrack.engine.task import Task
+
+if TYPE_CHECKING:
+    from argparse import _SubParsersAction
+
+    Subparsers = _SubParsersAction[argparse.ArgumentParser]
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Declare the verb."""
+    summary = "bring every object's metadata from the drive's files into its store; goes on where it stopped"
+    parser = subparsers.add_parser("migrate", help=summary, description=summary)
+    add_task_arguments(parser)
+    parser.add_argument(
+        "--pace-file",
+        metavar="FILE",
+        help='JSON {"objectsPerDay": N}, read again each minute; without it as fast as it goes',
+    )
+    parser.add_argument(
+        "--accept-deletions",
+        action="store_true",
+        help="delete rows without files even where a bucket loses more than 1 %% or 10,000 of them",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Sweep the drive. IncompleteError where something could not be read."""
+
+    def work(task: Task) -> None:
+        pace = Pace(arguments.pace_file, task.owner.meta(META), time.time)
+        Sweep(task, pace, arguments.accept_deletions).run()
+        task.notes["message"] = f"swept {task.drive.path}: {task.counts['applied']} rows written"
+
+    return run_task(arguments, work, locked=False, creates=True)

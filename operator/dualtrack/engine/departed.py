@@ -1,0 +1,90 @@
+"""Rows whose files are gone: what a complete sweep did not meet becomes a tombstone, within limits.
+
+A generation is taken first and each file asked for by name afterwards, so a file that appears meanwhile has a
+newer row or a mark, and the tombstone loses. A file that cannot be asked for (I/O, permission) stops
+everything. If too large a part of a bucket seems to be gone, nothing is deleted: a drive that was mounted
+empty looks the same.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+
+from dualtrack.engine.places import file_exists, meta_file
+from dualtrack.engine.rows import NO_FILE, Generation, Row, RowOrigin, RowState
+from dualtrack.engine.stores.protocol import Batch, Outcome, Place, Put
+from dualtrack.engine.task import Task
+from dualtrack.errors import IncompleteError
+
+PAGE = 1_000
+FEW = 100
+MOST = 10_000
+SHARE = 100
+
+
+def allowed(rows: int) -> int:
+    """How many rows of a bucket may go at once: 1 %, at most 10,000; up to 100 in a small bucket."""
+    return min(MOST, max(FEW, rows // SHARE))
+
+
+def tombstone(task: Task, start: Generation, *, accept: bool) -> list[Place]:
+    """Tombstones for rows older than the pass (`start`) that have no file. Returns their places.
+
+    `IncompleteError` where a bucket would lose more than `allowed`, unless `accept`.
+    """
+    rows: Counter[str] = Counter()
+    gone: dict[str, list[Row]] = defaultdict(list)
+    after: Place | None = None
+    while True:
+        generation = task.owner.next_generation()
+        page = task.owner.scan(after, PAGE)
+        if not page:
+            break
+        after = page[-1].bucket, page[-1].key
+        for row in page:
+            if row.state is RowState.TOMBSTONE or row.origin is RowOrigin.KV:
+                continue
+            rows[row.bucket] += 1
+            if row.generation < start and not file_exists(_proof(task, row)):
+                gone[row.bucket].append(Row.tombstone(row.bucket, row.key, generation))
+        for bucket, tombstones in gone.items():
+            if len(tombstones) > MOST and not accept:
+                raise _too_many(bucket, len(tombstones), rows[bucket])
+        task.checkpoint()
+    for bucket, tombstones in gone.items():
+        if len(tombstones) > allowed(rows[bucket]) and not accept:
+            raise _too_many(bucket, len(tombstones), rows[bucket])
+    return _commit(task, [row for tombstones in gone.values() for row in tombstones])
+
+
+def _proof(task: Task, row: Row) -> bytes:
+    """What has to be there for the object to be there. One without an `xl.meta` (the form before it, a link)
+    is known by its directory.
+    """
+    path = meta_file(task.drive.path, (row.bucket, row.key))
+    without = row.state is RowState.FS_RESIDENT and row.fingerprint == NO_FILE
+    return os.path.dirname(path) if without else path
+
+
+def _too_many(bucket: str, gone: int, rows: int) -> IncompleteError:
+    return IncompleteError(
+        f"{gone} of {rows} rows of bucket {bucket} have no file any more, more than {allowed(rows)}; nothing "
+        "was "
+        "deleted: see that the drive is mounted and whole, then run migrate with --accept-deletions"
+    )
+
+
+def _commit(task: Task, tombstones: list[Row]) -> list[Place]:
+    buried: list[Place] = []
+    for first in range(0, len(tombstones), PAGE):
+        part = tombstones[first : first + PAGE]
+        if task.dry_run:
+            continue
+        result = task.owner.commit(Batch(task.fence, tuple(Put(row, versions=0) for row in part)))
+        for row, outcome in zip(part, result.outcomes, strict=True):
+            if outcome is Outcome.APPLIED:
+                buried.append((row.bucket, row.key))
+        task.checkpoint()
+    task.counts["tombstones"] = len(buried)
+    return buried

@@ -1,0 +1,60 @@
+"""From what was found on the drive to the draft of a row, the same for every verb that reads files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dualtrack.engine.formats import xlmeta
+from dualtrack.engine.listing import DirectoryReader, Found, Problem
+from dualtrack.engine.metafile import MetaFile
+from dualtrack.engine.objects.kv_track import draft_of, resident_draft
+from dualtrack.engine.owner import Owner
+from dualtrack.engine.places import object_path
+from dualtrack.engine.rows import NO_FILE, RowDraft, RowState
+from dualtrack.engine.task import Task
+from dualtrack.errors import CorruptError, UnsupportedFormatError
+
+WITHOUT_FILE = RowDraft(NO_FILE, 0, 0, 0, 0, b"", b"", RowState.FS_RESIDENT)
+"""Of an object that has no `xl.meta` that could be opened: whoever reads it goes to the file system."""
+
+
+def file_of(found: Found) -> MetaFile:
+    return MetaFile(found.fingerprint, found.mode, found.uid, found.gid, found.data)
+
+
+def draft_of_found(found: Found) -> RowDraft | Problem:
+    """The draft of a sound file; the problem, by name, of one that cannot be decoded."""
+    try:
+        return draft_of(found.bucket, xlmeta.decode(found.data), found.data, file_of(found))
+    except (CorruptError, UnsupportedFormatError) as error:
+        return Problem(found.bucket, found.key, found.path, error.reason, str(error), False)
+
+
+def resident(found: Found | None) -> RowDraft:
+    return resident_draft(file_of(found)) if found is not None else WITHOUT_FILE
+
+
+def draft_reader(drive: str) -> Callable[[str, str], RowDraft | None]:
+    """What an owner's drain asks for: the row of a key's file as it is now."""
+    reader = DirectoryReader(drive)
+
+    def read(bucket: str, key: str) -> RowDraft | None:
+        found = reader.read(object_path(bucket, key))
+        if found is None:
+            return None
+        if isinstance(found, Problem):
+            if found.transient:
+                raise OSError(found.message)
+            return WITHOUT_FILE
+        draft = draft_of_found(found)
+        return resident(found) if isinstance(draft, Problem) else draft
+
+    return read
+
+
+def settle_journal(task: Task) -> None:
+    """Drain what a server that is gone has left dirty. Where one runs, its own drain does that."""
+    if isinstance(task.owner, Owner):
+        read = draft_reader(task.drive.path)
+        while task.owner.drain(read):
+            task.checkpoint()

@@ -1,0 +1,249 @@
+"""The sweep: every `xl.meta` of a drive becomes a row, beside a server that goes on writing.
+
+Batch by batch: take a generation; only then list and open files; decode and summarise; commit {fence, rows by
+compare-and-set, quarantine, pace, cursor} in one transaction. Whatever the server writes meanwhile is newer
+than the batch's generation or marked dirty, so a batch never puts an old row over it: such keys are looked at
+again at the end, and the server's own drain has them by then. What cannot be read is quarantined by name and
+gets a row that points to its file; no row is ever made of a corrupt file.
+
+The cursor counts directories and lies in the store beside the rows: a sweep that was killed goes on where its
+last durable batch ended. A pass is complete when every directory was read; only then are rows without files
+looked for (`departed.py`), and only then does the store say that this epoch was swept.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
+
+from dualtrack.engine import departed, marker
+from dualtrack.engine.drafts import draft_of_found, resident, settle_journal
+from dualtrack.engine.listing import DirectoryReader, Found, Problem
+from dualtrack.engine.marker import MarkerState
+from dualtrack.engine.pace import Pace
+from dualtrack.engine.places import object_path
+from dualtrack.engine.quarantine import Quarantined, all_quarantined, meta_name, quarantined
+from dualtrack.engine.rows import Generation, Row
+from dualtrack.engine.stores.protocol import Batch, Outcome, Place, Put
+from dualtrack.engine.task import Task
+from dualtrack.engine.walk import Cursor, Range, walk
+from dualtrack.errors import IncompleteError, MarkerError, OwnerError
+
+CURSOR = "sweep"
+BATCH_ROWS = 1_024
+BATCH_BYTES = 8 * 1024 * 1024
+REQUEUE_ROUNDS = 50
+_ROUND_SECONDS = 0.2
+VANISHED = frozenset({"ENOENT", "ENOTDIR"})
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What the cursor says. `start` is the generation that the pass began with, `at` how far it has come."""
+
+    epoch: int
+    floor: str
+    start: str
+    at: str = ""
+    scanned: int = 0
+    unread: int = 0
+    done: bool = False
+
+    def pack(self) -> bytes:
+        return json.dumps(asdict(self)).encode()
+
+
+@dataclass(slots=True)
+class Sweep:
+    task: Task
+    pace: Pace
+    accept_deletions: bool = False
+    state: State = field(init=False)
+    known: dict[str, Quarantined] = field(init=False)
+    requeue: set[Place] = field(default_factory=set)
+
+    def run(self) -> None:
+        """One pass, or the rest of one. `IncompleteError` where something stayed unread."""
+        self._check()
+        settle_journal(self.task)
+        self.state = self._resume()
+        self.known = {each.meta_name: each for each in all_quarantined(self.task.owner)}
+        self.task.scanned = self.state.scanned
+        for generation, ranges in self._batches():
+            self._commit(generation, ranges)
+            self.task.checkpoint()
+            self._rest()
+        self._settle_requeued()
+        self._finish()
+
+    def _check(self) -> None:
+        info = self.task.owner.info()
+        state = marker.read(self.task.drive.path).state
+        if state.reached(MarkerState.KV_ONLY) or info.engine == "kv_only":
+            raise MarkerError(
+                f"{self.task.drive.path} is at {state}: its rows are newer than its files, "
+                "and a sweep would put old metadata in their place; restore first"
+            )
+        if self.task.epoch and self.task.epoch != info.epoch:
+            raise OwnerError(
+                f"this run was ordered for epoch {self.task.epoch}, but the store's owner is in "
+                f"{info.epoch}; "
+                "the target's environment has changed since"
+            )
+
+    def _resume(self) -> State:
+        info = self.task.owner.info()
+        stored = self.task.owner.cursor(CURSOR)
+        if stored:
+            before = State(**json.loads(stored))
+            if not before.done and (before.epoch, before.floor) == (
+                info.epoch,
+                info.trust_floor.pack().hex(),
+            ):
+                return before
+        start = self.task.owner.next_generation()
+        return State(info.epoch, info.trust_floor.pack().hex(), start.pack().hex())
+
+    def _batches(self) -> Iterator[tuple[Generation, list[Range]]]:
+        """Ranges with a generation that is older than the opening of their files."""
+        after = Cursor.unpack(bytes.fromhex(self.state.at)) if self.state.at else None
+        ranges = walk(self.task.drive, after=after, system=True)
+        while True:
+            generation = self.task.owner.next_generation()
+            batch: list[Range] = []
+            rows = size = 0
+            for each in ranges:
+                batch.append(each)
+                rows += len(each.objects)
+                size += sum(len(found.data) for found in each.objects)
+                if rows >= BATCH_ROWS or size >= BATCH_BYTES:
+                    break
+            if not batch:
+                return
+            yield generation, batch
+
+    def _commit(self, generation: Generation, ranges: list[Range]) -> None:
+        puts: list[Put] = []
+        meta: dict[str, bytes | None] = {}
+        unread = 0
+        found = (each for part in ranges for each in part.objects)
+        puts += [self._put(generation, each, meta) for each in found]
+        for problem in (each for part in ranges for each in part.problems):
+            if not problem.transient:
+                puts.append(self._set_aside(generation, problem, None, meta))
+            elif problem.reason not in VANISHED:
+                unread += 1
+                self.task.name(f"{problem.path}: {problem.reason}")
+        count = len(puts)
+        self.state = replace(
+            self.state,
+            at=ranges[-1].cursor.pack().hex(),
+            scanned=self.state.scanned + count,
+            unread=self.state.unread + unread,
+        )
+        meta |= self.pace.take(count)
+        self._send(puts, meta)
+        self.task.scanned = self.state.scanned
+
+    def _send(self, puts: list[Put], meta: dict[str, bytes | None]) -> None:
+        task = self.task
+        if task.dry_run:
+            return
+        batch = Batch(task.fence, tuple(puts), meta, (CURSOR, self.state.pack()))
+        for put, outcome in zip(puts, task.owner.commit(batch).outcomes, strict=True):
+            task.counts[outcome.name.lower()] += 1
+            if outcome is Outcome.DIRTY:
+                self.requeue.add((put.row.bucket, put.row.key))
+        task.committed = task.counts["applied"]
+
+    def _put(self, generation: Generation, found: Found, meta: dict[str, bytes | None]) -> Put:
+        draft = draft_of_found(found)
+        if isinstance(draft, Problem):
+            return self._set_aside(generation, draft, found, meta)
+        if self.known and (name := meta_name(found.bucket, found.key)) in self.known:
+            del self.known[name]
+            meta[name] = None
+        row = Row.of(found.bucket, found.key, generation, draft)
+        return Put(row, draft.summary, versions=draft.versions)
+
+    def _set_aside(
+        self, generation: Generation, problem: Problem, found: Found | None, meta: dict[str, bytes | None]
+    ) -> Put:
+        """Quarantine an object by name; its row says that the file is to be read."""
+        record = quarantined(problem, found.data if found else b"", self.task.now())
+        before = self.known.get(record.meta_name)
+        if before:
+            record = record.after(before)
+        self.known[record.meta_name] = record
+        meta[record.meta_name] = record.pack()
+        self.task.name(f"{record.name}: {record.reason}")
+        return Put(Row.of(problem.bucket, problem.key, generation, resident(found)), versions=0)
+
+    def _rest(self) -> None:
+        """Keep to the pace, but notice a SIGTERM within a second."""
+        while (wait := self.pace.wait()) > 0:
+            time.sleep(min(wait, 1.0))
+            self.task.checkpoint()
+
+    def _settle_requeued(self) -> None:
+        """Read again what was dirty, until the server's drain has it; what is left stays in its journal."""
+        reader = DirectoryReader(self.task.drive.path)
+        for attempt in range(REQUEUE_ROUNDS):
+            if not self.requeue:
+                return
+            if attempt:
+                time.sleep(_ROUND_SECONDS)
+            self.task.checkpoint()
+            places, self.requeue = self.requeue, set()
+            self._reread(reader, sorted(places))
+        self.task.counts["still_dirty"] = len(self.requeue)
+
+    def _reread(self, reader: DirectoryReader, places: list[Place]) -> None:
+        generation = self.task.owner.next_generation()
+        puts: list[Put] = []
+        meta: dict[str, bytes | None] = {}
+        for place in places:
+            found = reader.read(object_path(*place))
+            if isinstance(found, Found):
+                puts.append(self._put(generation, found, meta))
+            elif isinstance(found, Problem):
+                puts.append(self._set_aside(generation, found, None, meta))
+        self._send(puts, meta)
+
+    def _finish(self) -> None:
+        task, state = self.task, self.state
+        task.counts["scanned"] = state.scanned
+        if state.unread:
+            self._forget_cursor()
+            raise IncompleteError(
+                f"{state.unread} directories or files of {task.drive.path} could not be read; nothing was "
+                "deleted "
+                "and the sweep does not count as complete: mend them and run migrate again"
+            )
+        start = Generation.unpack(bytes.fromhex(state.start))
+        gone = departed.tombstone(task, start, accept=self.accept_deletions)
+        gone_names = {name for name in map(_name_of, gone) if name in self.known}
+        for name in gone_names:
+            del self.known[name]
+        info = task.owner.info()
+        task.counts["quarantined"] = len(self.known)
+        if (info.epoch, info.trust_floor.pack().hex()) != (state.epoch, state.floor):
+            self._forget_cursor()
+            raise IncompleteError(
+                f"the epoch or the trust floor of the store changed during the sweep ({state.epoch} → "
+                f"{info.epoch}); "
+                "run migrate again"
+            )
+        meta: dict[str, bytes | None] = dict.fromkeys(gone_names)
+        meta |= {"swept_epoch": str(info.epoch).encode(), "unmended": None}
+        task.commit(meta=meta, cursor=(CURSOR, replace(state, done=True).pack()))
+
+    def _forget_cursor(self) -> None:
+        """The next run begins a new pass."""
+        self.task.commit(cursor=(CURSOR, replace(self.state, done=True).pack()))
+
+
+def _name_of(place: Place) -> str:
+    return meta_name(*place)

@@ -1,0 +1,84 @@
+"""Files, rows and index entries of a drive, side by side in key order: the two passes of a verification in
+one.
+
+All three come sorted by (bucket, key), so one merge meets every object that any of them knows, and holds no
+more in memory than a page of each. The system volume's few objects are walked first and sorted like a
+bucket's. What could not be read goes to `failed`: its place in the order is not known, and its row stands
+alone in the merge.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterator
+from itertools import groupby
+from operator import itemgetter
+
+from dualtrack.engine.drive import Drive
+from dualtrack.engine.inventory import in_key_order
+from dualtrack.engine.judging import Evidence
+from dualtrack.engine.listing import DirectoryReader, Found, Problem
+from dualtrack.engine.owner_api import OwnerApi
+from dualtrack.engine.places import object_path
+from dualtrack.engine.rows import Row, is_system, order
+from dualtrack.engine.stores.protocol import Place
+from dualtrack.engine.walk import walk
+
+PAGE = 1_000
+_Fail = Callable[[Problem], None]
+_Merged = tuple[tuple[bytes, bytes], int, Place, Found | Row | bytes]
+_FILE, _ROW, _ENTRY = range(3)
+
+
+def pairs(drive: Drive, owner: OwnerApi, failed: _Fail) -> Iterator[tuple[Place, Evidence]]:
+    """Every object that the drive, the rows or the index know, in order."""
+    sources = _files(drive, failed), _rows(owner), _entries(drive, owner)
+    for _, group in groupby(heapq.merge(*sources, key=itemgetter(0)), key=itemgetter(0)):
+        sides: dict[int, Found | Row | bytes] = {}
+        place: Place = ("", "")
+        for _, side, place, value in group:  # noqa: B007 - the place is the same in the whole group
+            sides[side] = value
+        yield place, Evidence(sides.get(_FILE), sides.get(_ROW), sides.get(_ENTRY))  # type: ignore[arg-type]
+
+
+def read_one(owner: OwnerApi, reader: DirectoryReader, place: Place) -> Evidence:
+    """A single object, read afresh: the file first, because the row follows it."""
+    found = reader.read(object_path(*place))
+    row = owner.get_many([place])[0]
+    listed = [] if is_system(place[0]) else owner.scan_index(*place, None, 1)
+    return Evidence(found, row, listed[0][1] if listed and listed[0][0] == place[1] else None)
+
+
+def _files(drive: Drive, failed: _Fail) -> Iterator[_Merged]:
+    system: list[Found] = []
+    for part in walk(drive, buckets=[], system=True):
+        system += part.objects
+        for problem in part.problems:
+            failed(problem)
+    for found in sorted(system, key=lambda found: order(found.bucket, found.key)):
+        yield order(found.bucket, found.key), _FILE, (found.bucket, found.key), found
+    reader = DirectoryReader(drive.path)
+    for bucket in drive.buckets():
+        for each in in_key_order(reader, bucket):
+            if isinstance(each, Problem):
+                failed(each)
+            else:
+                yield order(each.bucket, each.key), _FILE, (each.bucket, each.key), each
+
+
+def _rows(owner: OwnerApi) -> Iterator[_Merged]:
+    after: Place | None = None
+    while page := owner.scan(after, PAGE):
+        for row in page:
+            after = row.bucket, row.key
+            yield order(*after), _ROW, after, row
+
+
+def _entries(drive: Drive, owner: OwnerApi) -> Iterator[_Merged]:
+    known = {*drive.buckets(), *(bucket for bucket in owner.stats().objects if not is_system(bucket))}
+    for bucket in sorted(known, key=lambda name: order(name, "")):
+        after: str | None = None
+        while page := owner.scan_index(bucket, "", after, PAGE):
+            for key, summary in page:
+                yield order(bucket, key), _ENTRY, (bucket, key), summary
+            after = page[-1][0]

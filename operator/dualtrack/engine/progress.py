@@ -1,0 +1,67 @@
+"""How far a verb is: a bar in a terminal, one JSON line a second in a pod, nothing otherwise.
+
+The line is `{"event":"progress","verb","scanned","committed","total"|null,"elapsed"}`; the operator shows the
+newest of them. Progress goes to standard output only as JSON; the bar uses standard error, so that what a
+verb prints can still be piped.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from types import TracebackType
+from typing import Literal, Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+SECONDS = 1.0
+
+
+class Reporter(Protocol):
+    def __call__(self, scanned: int, committed: int, total: int | None) -> None: ...
+
+
+class ProgressReport:
+    """A context: `report(scanned, committed, total)` as often as one likes."""
+
+    def __init__(self, verb: str, style: Literal["none", "json"]) -> None:
+        self._verb = verb
+        self._json = style == "json"
+        self._began = time.monotonic()
+        self._told = -SECONDS
+        self._bar = _bar() if not self._json and sys.stderr.isatty() else None
+        self._task = self._bar.add_task(verb, total=None) if self._bar else None
+
+    def __enter__(self) -> ProgressReport:
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def report(self, scanned: int, committed: int, total: int | None) -> None:
+        if self._bar and self._task is not None:
+            self._bar.update(self._task, completed=scanned, total=total)
+        elapsed = time.monotonic() - self._began
+        if self._json and elapsed - self._told >= SECONDS:
+            self._told = elapsed
+            line = {
+                "event": "progress",
+                "verb": self._verb,
+                "scanned": scanned,
+                "committed": committed,
+                "total": total,
+                "elapsed": round(elapsed, 1),
+            }
+            print(json.dumps(line, separators=(",", ":")), flush=True)
+
+
+def _bar() -> Progress:
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    return Progress(*columns, console=Console(stderr=True), transient=True)

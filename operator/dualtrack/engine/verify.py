@@ -1,0 +1,178 @@
+"""Verification: every file is read again, in this process, and held against its row and its index entry.
+
+What differs at first sight proves nothing beside a live server, so it is read again, file before row, until
+it is equal, or until two looks in a row at a key that is not dirty saw exactly the same difference. A key
+that stays dirty makes the verification incomplete, and so does whatever cannot be read.
+
+Both sides are summed to a digest with a count. `--final` is for a drive at `kv_only`: a row that was written
+there has no file, or an older one, which is counted apart. A clean result is recorded in the store's meta
+value `verified`; cleanup and cut-over rely on that record and on nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, field
+
+from dualtrack.engine.digests import DigestSum
+from dualtrack.engine.drafts import settle_journal
+from dualtrack.engine.judging import Evidence, Verdict, judge
+from dualtrack.engine.listing import DirectoryReader, Problem
+from dualtrack.engine.migrate import VANISHED
+from dualtrack.engine.owner_api import OwnerInfo
+from dualtrack.engine.pairing import pairs, read_one
+from dualtrack.engine.stores.protocol import Place
+from dualtrack.engine.task import Task
+from dualtrack.errors import DifferenceError, IncompleteError, OwnerError
+
+META = "verified"
+SUSPECTS = 256
+CHECKPOINT = 1_000
+LOOKS = 60
+_PAUSE_SECONDS = 0.25
+
+
+@dataclass(slots=True)
+class Verification:
+    """`waived`: names (`bucket/key`) of quarantined objects that somebody has accepted. `strict` False leaves
+    it to whoever reads the result whether the quarantined ones are waived.
+    """
+
+    task: Task
+    final: bool = False
+    waived: frozenset[str] = frozenset()
+    strict: bool = True
+    files: DigestSum = field(default_factory=DigestSum)
+    rows: DigestSum = field(default_factory=DigestSum)
+    suspects: set[Place] = field(default_factory=set)
+    quarantined: list[str] = field(default_factory=list)
+    unread: int = 0
+    info: OwnerInfo = field(init=False)
+    reader: DirectoryReader = field(init=False)
+
+    def run(self) -> None:
+        """Raise `IncompleteError` or `DifferenceError` unless everything is there and equal."""
+        task = self.task
+        self.info = self._usable()
+        settle_journal(task)
+        self.reader = DirectoryReader(task.drive.path)
+        generation = task.owner.next_generation()
+        task.total = sum(task.owner.stats().objects.values())
+        for number, (place, seen) in enumerate(pairs(task.drive, task.owner, self._failed)):
+            verdict = judge(seen, self.info.trust_floor, final=self.final)
+            if verdict.differs:
+                self.suspects.add(place)
+            else:
+                self._count(place, seen, verdict)
+            if number % CHECKPOINT == 0:
+                task.checkpoint()
+            if len(self.suspects) >= SUSPECTS:
+                self._look_again()
+        self._look_again()
+        self._conclude()
+        self._record(generation.pack().hex())
+
+    def _usable(self) -> OwnerInfo:
+        info = self.task.owner.info()
+        if self.task.epoch and self.task.epoch != info.epoch:
+            raise OwnerError(
+                f"this run was ordered for epoch {self.task.epoch}, but the store's owner is in "
+                f"{info.epoch}; "
+                "the target's environment has changed since"
+            )
+        if info.degraded:
+            raise IncompleteError(
+                f"the journal of {self.task.drive.path} broke, so rows may be older than files with no mark "
+                "to "
+                "say so; run migrate first"
+            )
+        return info
+
+    def _failed(self, problem: Problem) -> None:
+        if not problem.transient:
+            self.suspects.add((problem.bucket, problem.key))
+        elif problem.reason not in VANISHED:
+            self.unread += 1
+            self.task.name(f"{problem.path}: {problem.reason}")
+
+    def _count(self, place: Place, seen: Evidence, verdict: Verdict) -> None:
+        task = self.task
+        task.scanned += 1
+        task.counts[verdict.value] += 1
+        if verdict is Verdict.RESIDENT:
+            self.quarantined.append(f"{place[0]}/{place[1]}")
+        if seen.row is not None and seen.row.present:
+            self.rows.add(*place, seen.row.data)
+            if verdict is Verdict.EQUAL:
+                # The bytes are those of the file: `judge` has compared them.
+                self.files.add(*place, seen.row.data)
+                task.committed += 1
+
+    def _look_again(self) -> None:
+        """Read suspects afresh until each is equal or has shown the same difference twice."""
+        before: dict[Place, Evidence] = {}
+        for look in range(LOOKS):
+            if not self.suspects:
+                return
+            if look:
+                time.sleep(_PAUSE_SECONDS if look > 1 else 0)
+            self.task.checkpoint()
+            dirty = self.task.owner.dirty(self.suspects)
+            for place in sorted(self.suspects - dirty):
+                seen = read_one(self.task.owner, self.reader, place)
+                verdict = judge(seen, self.info.trust_floor, final=self.final)
+                if verdict.differs and before.get(place) != seen:
+                    before[place] = seen
+                    continue
+                self.suspects.discard(place)
+                if verdict.differs:
+                    self.task.counts["differences"] += 1
+                    self.task.name(f"{place[0]}/{place[1]}: {verdict.value}")
+                self._count(place, seen, verdict)
+        self.unread += len(self.suspects)
+        for bucket, key in sorted(self.suspects):
+            self.task.name(f"{bucket}/{key}: stays dirty")
+        self.suspects.clear()
+
+    def _conclude(self) -> None:
+        counts, task = self.task.counts, self.task
+        counts["objects"] = self.rows.value().count
+        counts["quarantined"] = len(self.quarantined)
+        task.notes["digest"] = str(self.rows.value())
+        now = task.owner.info()
+        if self.unread:
+            raise IncompleteError(f"{self.unread} objects or directories could not be compared; verify again")
+        if counts["differences"]:
+            raise DifferenceError(
+                f"{counts['differences']} objects differ between files and store: "
+                f"{'; '.join(task.names[:3])}; "
+                "run migrate, then verify again"
+            )
+        if not self.final and self.rows.value() != self.files.value():
+            raise DifferenceError(f"digests differ: rows {self.rows.value()}, files {self.files.value()}")
+        if (now.epoch, now.trust_floor, now.degraded) != (self.info.epoch, self.info.trust_floor, False):
+            raise IncompleteError("the store's epoch or trust floor changed meanwhile; verify again")
+        unwaived = [name for name in self.quarantined if name not in self.waived]
+        for name in unwaived:
+            task.name(f"{name}: quarantined")
+        if unwaived and self.strict:
+            raise IncompleteError(
+                f"{len(unwaived)} objects are not in the store, because they cannot be read: "
+                f"{', '.join(unwaived[:3])}; mend them and run migrate, or accept each with --waive "
+                "BUCKET/KEY"
+            )
+
+    def _record(self, generation: str) -> None:
+        digest = self.rows.value()
+        record = {
+            "time": self.task.now().isoformat(timespec="seconds"),
+            "kind": "final" if self.final else "full",
+            "epoch": self.info.epoch,
+            "generation": generation,
+            "digest": str(digest),
+            "count": digest.count,
+            "quarantined": len(self.quarantined),
+            "runID": self.task.run_id,
+        }
+        self.task.commit(meta={META: json.dumps(record).encode()})
