@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import itertools
 
-from outside import World
-
 from dualtrack.api import names
+from outside import World
 
 PLACES = [
     "Pending/Claim",

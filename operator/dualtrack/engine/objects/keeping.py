@@ -1,5 +1,8 @@
 """What a data plane does beside its requests: drain the journal, count objects, and say how it stands.
 
+With ratio 0 nothing is drained: this process leaves no marks, so a row that it made of an earlier one's mark
+would go stale with the next write. Such keys stay dirty, and a later epoch settles them.
+
 `rustfs_objects_in_kv` comes from the store's own counters, each second. `rustfs_objects_in_fs` is the result
 of a whole walk of the drive that this process makes once, in the background, after its start: a count of
 files at that time, not kept up by requests.
@@ -30,7 +33,9 @@ class Keeping:
         self._ending = threading.Event()
         self._count = threading.Thread(target=self._count_files, name="count-files", daemon=True)
         self.drain = (
-            Drain(opened.owner, opened.fs, self.report, opened.marked) if opened.owner is not None else None
+            Drain(opened.owner, opened.fs, self.report, opened.marked)
+            if opened.owner is not None and opened.mode.ratio > 0
+            else None
         )
         self.report(False)
         if settings.inventory:

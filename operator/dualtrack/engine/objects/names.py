@@ -18,6 +18,7 @@ MAX_SEGMENT = 255
 
 _SUFFIX = naming.raw(naming.DIRECTORY_SUFFIX)
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_EXISTING = re.compile(r"[A-Za-z0-9][A-Za-z0-9.\-_:]{1,61}[A-Za-z0-9]")
 _ADDRESS = re.compile(r"\d+\.\d+\.\d+\.\d+")
 
 
@@ -31,7 +32,7 @@ def check_new_bucket(name: str) -> None:
 
 def check_bucket(name: str) -> None:
     """Raise `NoSuchBucket` for a name that no bucket can have, so that no path is made from it."""
-    if not name or name.startswith(".") or "/" in name or "\0" in name or len(name) < 3:
+    if not _EXISTING.fullmatch(name):
         raise NoSuchBucket(f"there is no bucket {name!r}", name)
 
 

@@ -1,0 +1,42 @@
+"""A process that writes until it is killed: one line on its output for each write, once it was answered.
+
+    writing.py DRIVE MODE START
+
+What the n-th write does follows from n alone, so that a test knows what has to be on the drive.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from dualtrack.engine.objects.types import Attributes
+from layers import Body, opened
+
+SIZES = (10, 200_000, 3_000, 131_073)
+
+
+def key_of(number: int) -> str:
+    return f"k{number % 7}/x"
+
+
+def content_of(number: int) -> bytes | None:
+    """What the write with this number leaves; None where it deletes."""
+    return None if number % 5 == 4 else str(number).encode().rjust(SIZES[number % len(SIZES)], b".")
+
+
+def main(drive: str, mode: str, start: int) -> None:
+    with opened(Path(drive), mode, drain=True) as layer:
+        number = start
+        while True:
+            content = content_of(number)
+            if content is None:
+                layer.delete("bucket", key_of(number))
+            else:
+                layer.put("bucket", key_of(number), Body(content), Attributes())
+            print(number, flush=True)
+            number += 1
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
