@@ -17,8 +17,10 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from datetime import datetime
 
 from dualtrack.engine import files
+from dualtrack.engine.cleanup.verification import Verified
 from dualtrack.engine.formats import xlmeta
 from dualtrack.engine.rows import Generation, Row, is_system
 from dualtrack.engine.stores.lmdb import LmdbStore
@@ -80,21 +82,26 @@ def last(task: Task) -> Record | None:
     return Record(**{**fields, "generation": tuple(fields["generation"])})
 
 
-def is_recent(task: Task, directory: str, since: str) -> bool:
-    """Whether the last snapshot lies in `directory` and is no older than `since` (ISO 8601, UTC)."""
+def is_recent(task: Task, directory: str, since: Verified) -> bool:
+    """Whether the last snapshot lies in `directory` and was begun after that verification had ended."""
     known = last(task)
-    return known is not None and known.path == place(directory) and known.time >= since
+    return (
+        known is not None
+        and known.path == place(directory)
+        and datetime.fromisoformat(known.time) >= since.time
+        and Generation(*known.generation) > since.generation
+    )
 
 
-def require(task: Task, directory: str, since: str) -> None:
-    """`RefusedError` unless `directory` holds the last snapshot, no older than `since` and whole."""
+def require(task: Task, directory: str, since: Verified) -> None:
+    """`RefusedError` unless `directory` holds the last snapshot, newer than `since` and whole."""
     known = last(task)
     directory = place(directory)
     remedy = f"run: dualtrack engine snapshot --to {directory}, then this again"
     if known is None or not is_recent(task, directory, since):
         found = f"the last one is {known.path} of {known.time}" if known else "there is none"
         raise RefusedError(
-            f"no snapshot in {directory} since the verification of {since} ({found}); {remedy}"
+            f"no snapshot in {directory} since the verification of {since.time} ({found}); {remedy}"
         )
     if not os.path.isfile(os.path.join(directory, "data.mdb")):
         raise RefusedError(f"the snapshot in {directory} is gone; {remedy}")

@@ -99,6 +99,7 @@ def _remove_folders(task: Task) -> None:
 
 
 def _require_snapshot(task: Task, snapshot_dir: str | None) -> None:
+    verified = verification.require_clean(task)
     if snapshot_dir is None:
         if preconditions.store_is_inside(task):
             raise RefusedError(
@@ -106,14 +107,10 @@ def _require_snapshot(task: Task, snapshot_dir: str | None) -> None:
                 "--snapshot DIR (made by: dualtrack engine snapshot --to DIR)"
             )
         snapshot_dir = task.store_dir.rstrip("/") + ".snapshot"
-        if not snapshots.is_recent(task, snapshot_dir, _verified_since(task)) and not task.dry_run:
+        if not snapshots.is_recent(task, snapshot_dir, verified) and not task.dry_run:
             snapshots.snapshot(task, snapshot_dir)
     elif snapshots.lies_on_drive(task, snapshot_dir):
         raise RefusedError(f"the snapshot {snapshot_dir} lies on the drive itself; make one outside it")
     task.notes["snapshot"] = snapshot_dir
     if not task.dry_run:
-        snapshots.require(task, snapshot_dir, _verified_since(task))
-
-
-def _verified_since(task: Task) -> str:
-    return verification.require_clean(task).time.isoformat()
+        snapshots.require(task, snapshot_dir, verified)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from dualtrack.engine.marker import MarkerState
+from dualtrack.engine.rows import Generation
 from dualtrack.engine.task import Task
 from dualtrack.errors import RefusedError
 
@@ -16,10 +17,11 @@ ACCEPTED = "hold/accepted"
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    clean: bool
-    complete: bool
-    epoch: int
+    """Only a clean and complete verification leaves a record; `generation` is the one it began with."""
+
     time: datetime
+    epoch: int
+    generation: Generation
 
 
 def last(task: Task) -> Verified | None:
@@ -28,10 +30,9 @@ def last(task: Task) -> Verified | None:
         return None
     fields = json.loads(value)
     return Verified(
-        bool(fields["clean"]),
-        bool(fields["complete"]),
-        int(fields["epoch"]),
         datetime.fromisoformat(fields["time"]),
+        int(fields["epoch"]),
+        Generation.unpack(bytes.fromhex(fields["generation"])),
     )
 
 
@@ -41,8 +42,6 @@ def require_clean(task: Task) -> Verified:
     remedy = "run verify (in kv_only verify --final) to its end, then this again"
     if found is None:
         raise RefusedError(f"the store has no record of a clean full verification: {remedy}")
-    if not (found.clean and found.complete):
-        raise RefusedError(f"the verification of {found.time} was not clean and complete: {remedy}")
     epoch = task.epoch or task.owner.info().epoch
     if found.epoch != epoch:
         raise RefusedError(f"the verification is of epoch {found.epoch}, but it is {epoch} now: {remedy}")

@@ -1,0 +1,145 @@
+"""A migrated and verified drive for the verbs that take files away and give them back.
+
+The sweep and the verification are the real ones; each test gets a copy of the drive with its store in it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import subprocess
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dualtrack.engine.drive import Drive
+from dualtrack.engine.lock import DriveLock, known_fence
+from dualtrack.engine.migrate import Sweep
+from dualtrack.engine.owner import Owner, OwnerSettings
+from dualtrack.engine.pace import Pace
+from dualtrack.engine.task import Task
+from dualtrack.engine.verify import Verification
+
+Tree = dict[str, tuple[object, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """A drive with its store. Everything that is measured leaves `.dualtrack` out."""
+
+    drive: Path
+    store: Path
+
+    @contextmanager
+    def task(self, **changes: Any) -> Iterator[Task]:
+        """A task that owns the store, with the drive's lock, as the command line makes one."""
+        drive = Drive.open(self.drive)
+        owner = Owner.open(drive.path, str(self.store), OwnerSettings(drive_id=drive.drive_id))
+        try:
+            run_id = f"test-{uuid.uuid4()}"
+            fence = owner.begin(run_id, 0)
+            if fence <= known_fence(drive.path):
+                fence = owner.begin(run_id, known_fence(drive.path) + 1)
+            with DriveLock.acquire(drive.path, fence, run_id) as lock:
+                fields: dict[str, Any] = {"server_stopped": True, "lock": lock, **changes}
+                yield Task(drive, str(self.store), owner, fence, run_id, **fields)
+        finally:
+            owner.close()
+
+    def run(self, verb: Callable[[Task], object], **changes: Any) -> Task:
+        with self.task(**changes) as task:
+            verb(task)
+        return task
+
+    def migrate(self) -> None:
+        self.run(lambda task: Sweep(task, Pace(None, None, lambda: 0.0)).run())
+        self.run(lambda task: Verification(task).run())
+
+    def metas(self) -> list[str]:
+        """Every `xl.meta` below a bucket."""
+        found = []
+        for parent, _, names in os.walk(self.drive):
+            relative = os.path.relpath(parent, self.drive)
+            if not relative.startswith(".") and "xl.meta" in names:
+                found.append(relative)
+        return sorted(found)
+
+    def tree(self) -> Tree:
+        """Path → mode, owner, time and, of a file, its hash."""
+        found: Tree = {}
+        for parent, directories, names in os.walk(os.fsencode(self.drive)):
+            if parent == os.fsencode(self.drive):
+                directories[:] = [name for name in directories if name != b".dualtrack"]
+            for name in directories + names:
+                path = os.path.join(parent, name)
+                status = os.lstat(path)
+                fields: tuple[object, ...] = (
+                    stat.S_IMODE(status.st_mode),
+                    status.st_uid,
+                    status.st_gid,
+                    status.st_mtime_ns,
+                )
+                if stat.S_ISREG(status.st_mode):
+                    fields += (hashlib.sha256(Path(os.fsdecode(path)).read_bytes()).hexdigest(),)
+                found[os.fsdecode(os.path.relpath(path, os.fsencode(self.drive)))] = fields
+        return found
+
+    def files(self) -> Tree:
+        return {path: fields for path, fields in self.tree().items() if len(fields) == 5}
+
+    def directories(self) -> Tree:
+        return {path: fields for path, fields in self.tree().items() if len(fields) == 4}
+
+    def held(self) -> int:
+        return sum(len(names) for _, _, names in os.walk(self.drive / ".dualtrack" / "hold"))
+
+
+def later() -> datetime:
+    """A clock by which nothing on a drive changed just now."""
+    return datetime.now(UTC) + timedelta(minutes=5)
+
+
+def _copied(source: Path, target: Path) -> Path:
+    subprocess.run(["cp", "--archive", str(source), str(target)], check=True)
+    return target
+
+
+@pytest.fixture(scope="session")
+def migrated(minio_drive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All of `minio-single`, migrated and verified. Copy it."""
+    drive = _copied(minio_drive, tmp_path_factory.mktemp("migrated") / "d1")
+    Bench(drive, drive / ".dualtrack" / "store").migrate()
+    return drive
+
+
+SMALL = ("anon", "versioned", "odd-xldir", "plain", "empty-bucket", "xyz")
+
+
+@pytest.fixture(scope="session")
+def migrated_small(minio_drive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A few buckets of `minio-single`, migrated and verified. Copy it."""
+    drive = tmp_path_factory.mktemp("small") / "d1"
+    drive.mkdir()
+    for name in (".minio.sys", *SMALL):
+        _copied(minio_drive / name, drive / name)
+    Bench(drive, drive / ".dualtrack" / "store").migrate()
+    return drive
+
+
+@pytest.fixture
+def whole(migrated: Path, tmp_path: Path) -> Bench:
+    drive = _copied(migrated, tmp_path / "d1")
+    return Bench(drive, drive / ".dualtrack" / "store")
+
+
+@pytest.fixture
+def small(migrated_small: Path, tmp_path: Path) -> Bench:
+    drive = _copied(migrated_small, tmp_path / "d1")
+    return Bench(drive, drive / ".dualtrack" / "store")
