@@ -11,6 +11,7 @@ import asyncio
 import logging
 
 import kopf
+from kopf._core.engines import peering
 
 from dualtrack.adapters.kinds import MIGRATION
 from dualtrack.adapters.kubernetes import KubernetesGateway, NotFound, connect
@@ -47,6 +48,8 @@ async def operate(options: Options, core: Core, stop: asyncio.Event | None = Non
                     liveness_endpoint=f"http://{options.bind_address}:{options.liveness_port}{LIVENESS_PATH}",
                     ready_flag=started,
                     stop_flag=stop,
+                    # Named here, because kopf's own name asks /etc/passwd, where a pod's user may not stand.
+                    identity=peering.Identity(options.identity),
                     standalone=True,
                 )
             finally:
