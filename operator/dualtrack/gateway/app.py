@@ -7,12 +7,12 @@ The system's own endpoints answer requests that carry no S3 signature; a bucket 
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
+from random import getrandbits
 from urllib.parse import unquote_to_bytes
 
 from aiohttp import web
@@ -99,7 +99,7 @@ class Application:
 
     async def _serve(self, request: web.BaseRequest, head: Head) -> web.StreamResponse:
         started = time.perf_counter()
-        request_id = os.urandom(8).hex().upper()
+        request_id = f"{getrandbits(64):016X}"
         call: Call | None = None
         found: Route | None = None
         try:

@@ -192,7 +192,7 @@ def _request_time(head: Head) -> tuple[str, datetime]:
 def _parse_time(text: str) -> datetime:
     if not _TIME.fullmatch(text):
         raise ValueError(text)
-    return datetime.strptime(text, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    return datetime.fromisoformat(text)
 
 
 def _check_scope(claim: _Claim, credentials: Credentials, time: str) -> None:

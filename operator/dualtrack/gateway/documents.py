@@ -11,6 +11,7 @@ import re
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
+from functools import lru_cache
 from urllib.parse import quote
 from xml.sax.saxutils import escape
 
@@ -19,6 +20,7 @@ from dualtrack.gateway.errors import S3Error
 NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
 OWNER = "<ID>dualtrack</ID><DisplayName>dualtrack</DisplayName>"
+_PLAIN = re.compile(r"[\w \-./:()*~+=,;@!$%^#?|]*", re.ASCII)
 _UNSPEAKABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _ENTITIES = {'"': "&quot;", "\r": "&#xD;", "\n": "&#xA;", "\t": "&#x9;"}
 
@@ -32,6 +34,8 @@ def text(value: str | int | bool) -> str:
         return "true" if value else "false"
     if isinstance(value, int):
         return str(value)
+    if _PLAIN.fullmatch(value):
+        return value
     return escape(_UNSPEAKABLE.sub("�", value), _ENTITIES)
 
 
@@ -46,7 +50,12 @@ def quoted_etag(etag: str) -> str:
 def timestamp(ns: int) -> str:
     """As S3 prints it in a document: `2026-11-23T07:59:27.583Z`."""
     seconds, rest = divmod(ns, 1_000_000_000)
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{rest // 1_000_000:03d}Z"
+    return f"{_second(seconds)}.{rest // 1_000_000:03d}Z"
+
+
+@lru_cache(maxsize=4096)
+def _second(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
 
 def url_encoded(value: str) -> str:

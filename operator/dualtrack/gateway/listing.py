@@ -1,6 +1,7 @@
 """Listings of objects (versions 1 and 2 of the operation) and of versions.
 
 The engine pages by an opaque `after`; version 2 hands it out as a token, version 1 as the last name itself.
+A page is listed and written down in one go in a worker thread, so that the event loop stays free.
 """
 
 from __future__ import annotations
@@ -22,10 +23,14 @@ _OWNER = f"<Owner>{documents.OWNER}</Owner>"
 
 
 async def list_objects_v1(call: Call) -> web.StreamResponse:
+    return await call.run(_objects_v1, call)
+
+
+def _objects_v1(call: Call) -> web.Response:
     name = namer(call)
     limit = call.integer("max-keys", MAX_KEYS, 0, MAX_KEYS)
     prefix, delimiter, marker = _query(call, "prefix", "delimiter", "marker")
-    page = await call.run(call.layer.list_objects, call.bucket, prefix, delimiter, marker, limit)
+    page = call.layer.list_objects(call.bucket, prefix, delimiter, marker, limit)
     body = element("Name", call.bucket) + element("Prefix", name(prefix)) + element("Marker", name(marker))
     if page.truncated:
         body += element("NextMarker", name(page.next_after))
@@ -35,12 +40,16 @@ async def list_objects_v1(call: Call) -> web.StreamResponse:
 
 
 async def list_objects_v2(call: Call) -> web.StreamResponse:
+    return await call.run(_objects_v2, call)
+
+
+def _objects_v2(call: Call) -> web.Response:
     name = namer(call)
     limit = call.integer("max-keys", MAX_KEYS, 0, MAX_KEYS)
     prefix, delimiter, start_after = _query(call, "prefix", "delimiter", "start-after")
     token = call.query.get("continuation-token")
     after = start_after if token is None else _from_token(token)
-    page = await call.run(call.layer.list_objects, call.bucket, prefix, delimiter, after, limit)
+    page = call.layer.list_objects(call.bucket, prefix, delimiter, after, limit)
     count = len(page.objects) + len(page.prefixes)
     body = element("Name", call.bucket) + element("Prefix", name(prefix))
     if token is not None:
@@ -57,15 +66,17 @@ async def list_objects_v2(call: Call) -> web.StreamResponse:
 
 
 async def list_versions(call: Call) -> web.StreamResponse:
+    return await call.run(_versions, call)
+
+
+def _versions(call: Call) -> web.Response:
     name = namer(call)
     limit = call.integer("max-keys", MAX_KEYS, 0, MAX_KEYS)
     prefix, delimiter, key_marker = _query(call, "prefix", "delimiter", "key-marker")
     version_marker = call.query.get("version-id-marker", "")
     if version_marker and not key_marker:
         raise S3Error("InvalidArgument", "A version-id marker cannot be specified without a key marker.")
-    page = await call.run(
-        call.layer.list_versions, call.bucket, prefix, delimiter, key_marker, version_marker, limit
-    )
+    page = call.layer.list_versions(call.bucket, prefix, delimiter, key_marker, version_marker, limit)
     body = element("Name", call.bucket) + element("Prefix", name(prefix))
     body += element("KeyMarker", name(key_marker)) + element("VersionIdMarker", version_marker)
     if page.truncated:

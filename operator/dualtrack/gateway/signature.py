@@ -40,7 +40,16 @@ def signing_key(secret: str, scope: Scope) -> bytes:
 
 
 def sign(key: bytes, text: str) -> str:
-    return hmac.digest(key, text.encode(), "sha256").hex()
+    # A keyed object is copied rather than `hmac.digest` called: that one lets go of the interpreter lock each
+    # time, and the event loop would queue behind the worker threads for it, twice a request.
+    digest = _keyed(key).copy()
+    digest.update(text.encode())
+    return digest.hexdigest()
+
+
+@lru_cache(maxsize=64)
+def _keyed(key: bytes) -> hmac.HMAC:
+    return hmac.new(key, digestmod="sha256")
 
 
 def parse_query(raw: str) -> list[tuple[str, str]]:
