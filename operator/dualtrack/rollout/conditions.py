@@ -31,7 +31,7 @@ _NEEDS_A_PERSON = frozenset(
 
 def derive(draft: Draft) -> None:
     """Set all conditions, the display columns and the message."""
-    _account_for_holding(draft)
+    account_for_holding(draft)
     _paused(draft)
     _stalled(draft)
     _reconciling(draft)
@@ -60,10 +60,13 @@ def _holding(draft: Draft) -> bool:
     return draft.status.pause is not None or draft.spec.suspend
 
 
-def _account_for_holding(draft: Draft) -> None:
-    """Time in which nothing could go forward does not count against the phase's deadline."""
+def account_for_holding(draft: Draft) -> None:
+    """Time in which nothing could go forward does not count against the phase's deadline. Once a pass."""
+    if draft.accounted or _holding(draft):
+        return
+    draft.accounted = True
     before = draft.find_condition(ConditionType.PAUSED)
-    if before is not None and before.status == "True" and not _holding(draft):
+    if before is not None and before.status == "True":
         lasted = int(draft.age(before.last_transition_time))
         draft.set(paused_seconds=(draft.status.paused_seconds or 0) + lasted)
 

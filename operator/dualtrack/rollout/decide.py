@@ -68,6 +68,7 @@ def _pass(draft: Draft) -> None:
         return
     evaluation.evaluate(draft)
     commands.handle(draft)
+    conditions.account_for_holding(draft)
     if draft.target.lease_name is not None and not drift.guard(draft):
         return
     if draft.status.switch is not None:

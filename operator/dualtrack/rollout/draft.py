@@ -58,6 +58,7 @@ class Draft:
         self.message = ""
         self.stalled: tuple[Reason, str] | None = None
         self.judged: Judgement | None = None
+        self.accounted = False
 
     # ---- what is
     @property

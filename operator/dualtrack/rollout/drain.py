@@ -6,8 +6,6 @@ does. Both are needed, and neither is taken from Prometheus, which remembers the
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from dualtrack.api.commands import Verb
 from dualtrack.api.names import TARGET_ENV
 from dualtrack.api.status_parts import EngineSettings, PodCounts
@@ -73,16 +71,9 @@ def _current(draft: Draft, pod: JsonObject, desired: EngineSettings) -> bool:
 
 
 def _forced(draft: Draft, pod: JsonObject) -> bool:
-    """A person has vouched that this terminating pod's process is gone."""
-    switch = draft.status.switch
+    """A person has vouched that this terminating pod's process is gone. A Deployment never reuses a name."""
     done = draft.handled(f"{Verb.FORCE}.{draft.attempt}.{kube.name(pod)}")
-    if done is None or done.outcome != "Done" or not kube.terminating(pod) or switch is None:
-        return False
-    return _not_before(done.time, switch.start_time)
-
-
-def _not_before(moment: datetime | None, start: datetime | None) -> bool:
-    return moment is not None and start is not None and moment >= start
+    return done is not None and done.outcome == "Done" and kube.terminating(pod)
 
 
 def _answers(draft: Draft, pod: JsonObject) -> list[Acknowledgement]:

@@ -106,9 +106,12 @@ def _reapply(draft: Draft, desired: EngineSettings, found: dict[str, str]) -> No
     draft.condition(
         ConditionType.TARGET_DRIFTED, True, Reason.TARGET_REAPPLIED if count < LIMIT else Reason.DRIFTED, what
     )
-    between = draft.step == Step.MARK_KV_PRIMARY and desired.engine == modes.FS
+    # The marker may be past the file system's mode already, so the old variables must not come back.
+    between = (
+        draft.phase == FixedPhase.COMPLETING and desired.engine == modes.FS and draft.status.switch is None
+    )
     if not unlimited and (count >= LIMIT or between):
-        again = "before the read switch" if between else f"again after {LIMIT} times"
+        again = "before the read switch: roll back" if between else f"again after {LIMIT} times"
         draft.set(switch=None)
         draft.pause(
             Reason.DRIFTED,

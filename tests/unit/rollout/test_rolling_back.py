@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+
 from outside import Operator
 from way_data import FROM_CUT_OVER, FROM_FIRST_MARK, FROM_READ_SWITCH, settings
 

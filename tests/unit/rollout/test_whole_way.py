@@ -6,10 +6,10 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from outside import Operator, world
-from way_data import PLACES, SETTINGS, VERBS, settings
 
 from dualtrack.api import names
+from outside import Operator, world
+from way_data import PLACES, SETTINGS, VERBS, settings
 
 
 def approving(operator: Operator) -> None:

@@ -1,0 +1,143 @@
+"""Jobs: what counts, what does not, what is told, and what their manifests promise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from outside import Operator
+
+At = Callable[[str], Operator]
+
+
+def sweep(operator: Operator) -> dict[str, Any]:
+    return next(j for j in operator.status["jobs"] if j["step"] == "Sweep")
+
+
+def test_a_wrong_image_is_named_within_a_minute(at: At) -> None:
+    operator = at("FullOut/Sweep")
+    operator.world.broken_image = True
+    operator.pass_time(60)
+    assert "ImagePullBackOff" in operator.status["message"]
+    assert "registry/dualtrack:1" in sweep(operator)["message"]
+    assert [e.reason for e in operator.world.events].count("JobBlocked") == 1
+    operator.world.broken_image = False
+    operator.run("FullOut/FullVerify")
+
+
+def test_a_failed_job_pauses_and_resume_starts_the_next_under_a_higher_fence(at: At) -> None:
+    operator = at("FullOut/Sweep")
+    operator.world.failing_steps["Sweep"] = 1
+    operator.pass_time(60)
+    assert operator.status["pause"]["cause"] == "VerificationDiffers"  # exit code 51
+    assert "a row differs" in operator.status["pause"]["message"]
+    fence = operator.status["fence"]
+    operator.pass_time(300)
+    assert len([n for n in operator.world.created_jobs if "sweep" in n]) == 1
+    operator.command(f"resume.1.{operator.status['pause']['id']}")
+    operator.run("FullOut/FullVerify")
+    assert [n for n in operator.world.created_jobs if "sweep" in n][-1].endswith("-1")
+    assert sweep(operator)["fence"] == fence + 1
+
+
+def test_a_job_that_somebody_deleted_is_started_again_under_a_higher_fence(at: At) -> None:
+    operator = at("FullOut/Sweep")
+    operator.world.job_seconds = 60
+    operator.pass_time(20)
+    (name,) = (n for n in operator.world.created_jobs if "sweep" in n)
+    del operator.world.jobs[name]
+    operator.run("FullOut/FullVerify")
+    assert [n for n in operator.world.created_jobs if "sweep" in n] == [name, f"{name}-1"]
+
+
+@pytest.mark.parametrize("change", ["uid", "owner", "runID", "fence", "ok", "result"])
+def test_only_our_job_with_its_own_good_result_counts(at: At, change: str) -> None:
+    operator = at("FullOut/Sweep")
+    operator.world.job_seconds = 40
+    operator.pass_time(20)
+    (name,) = (n for n in operator.world.created_jobs if "sweep" in n)
+    job = operator.world.jobs[name]
+    if change == "uid":
+        job["metadata"]["uid"] = "another"
+    elif change == "owner":
+        job["metadata"]["ownerReferences"] = []
+    operator.world.advance(60)
+    if change in ("runID", "fence", "ok"):
+        job["_result"][change] = {"runID": "another", "fence": 99, "ok": False}[change]
+    elif change == "result":
+        job["_result"] = None
+    operator.pass_time(90)
+    assert operator.place == "FullOut/Sweep"
+    assert operator.status["pause"]["cause"] in ("JobFailed", "VerificationDiffers")
+
+
+def test_quarantined_objects_that_nobody_waived_hold_the_verification(at: At) -> None:
+    operator = at("FullOut/FullVerify")
+    operator.pass_time(10)
+    operator.world.advance(60)
+    (name,) = (n for n in operator.world.created_jobs if "full-verify" in n)
+    operator.world.jobs[name]["_result"]["counts"]["quarantined"] = 2
+    operator.world.jobs[name]["_result"]["unreadable"] = ["bucket/a", "bucket/b"]
+    operator.step()
+    assert operator.status["pause"]["cause"] == "VerificationDiffers"
+    assert "bucket/a" in operator.status["pause"]["message"]
+
+
+def test_another_drive_under_the_mount_is_noticed(at: At) -> None:
+    operator = at("FullOut/FullVerify")
+    operator.pass_time(10)
+    operator.world.advance(60)
+    (name,) = (n for n in operator.world.created_jobs if "full-verify" in n)
+    operator.world.jobs[name]["_result"]["drive"]["driveID"] = "drive-2"
+    operator.step()
+    assert "another drive" in operator.status["pause"]["message"]
+
+
+def test_progress_is_shown(at: At) -> None:
+    operator = at("FullOut/Sweep")
+    operator.world.job_seconds = 100
+    operator.pass_time(40)
+    assert sweep(operator)["scanned"] > 0
+    assert operator.status["display"]["progress"].endswith("%")
+
+
+def test_the_manifest_keeps_its_promises(at: At) -> None:
+    operator = at("Complete/Watching")
+    for name, job in operator.world.jobs.items():
+        pod = job["spec"]["template"]["spec"]
+        (container,) = pod["containers"]
+        args = container["args"]
+        assert len(name) <= 63
+        assert job["metadata"]["ownerReferences"][0]["uid"] == "mig-1"
+        assert "ttlSecondsAfterFinished" not in job["spec"]
+        assert pod["automountServiceAccountToken"] is False
+        assert pod["restartPolicy"] == "Never"
+        assert pod["securityContext"]["runAsUser"] == 10001
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["fsGroupChangePolicy"] == "OnRootMismatch"
+        assert container["securityContext"]["readOnlyRootFilesystem"] is True
+        assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+        (term,) = pod["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+        assert term["labelSelector"] == {"matchLabels": {"app": "rustfs"}}
+        claims = {
+            v["persistentVolumeClaim"]["claimName"] for v in pod["volumes"] if "persistentVolumeClaim" in v
+        }
+        snapshot = "snapshot" in name or "purge" in name
+        assert claims == ({"rustfs-data", "snapshot"} if snapshot else {"rustfs-data"})
+        assert args[args.index("--store") + 1] == "/data/.dualtrack/store"
+        assert args[args.index("--run-id") + 1] == name
+        assert args[args.index("--migration-uid") + 1] == "mig-1"
+        assert "--client-only" in args
+
+
+def test_a_target_that_runs_as_root_has_jobs_that_run_as_root(at: At) -> None:
+    operator = at("FullOut/Sweep")
+    assert operator.world.deployment is not None
+    context = operator.world.deployment["spec"]["template"]["spec"]["securityContext"]
+    context["runAsUser"] = 0
+    operator.pass_time(10)
+    (name,) = (n for n in operator.world.created_jobs if "sweep" in n)
+    security = operator.world.jobs[name]["spec"]["template"]["spec"]["securityContext"]
+    assert (security["runAsUser"], security["runAsNonRoot"]) == (0, False)
