@@ -103,10 +103,15 @@ def _cut(text: str) -> str:
 
 
 def _without_nulls(value: Any) -> Any:
-    """As the API server stores it: a null is an absent field, a tuple a list."""
+    """As the API server takes it: nothing that is null or empty, tuples as lists.
+
+    An applied `{}` whose fields this manager owned before becomes a null, which the schema then refuses;
+    the field left out is the same to every reader.
+    """
     match value:
         case Mapping():
-            return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+            kept = {key: _without_nulls(item) for key, item in value.items()}
+            return {key: item for key, item in kept.items() if item not in (None, {}, [])}
         case list() | tuple():
             return [_without_nulls(item) for item in value]
         case _:
