@@ -13,7 +13,7 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -218,6 +218,26 @@ def kubeconfig_of(admin: Kubectl, home: str, account: str, folder: Path) -> Path
     file = folder / f"{account}.kubeconfig"
     file.write_text(yaml.safe_dump(config))
     return file
+
+
+@pytest.fixture
+def helm_install(admin: Kubectl) -> Callable[[str, list[str]], AbstractContextManager[None]]:
+    """Installs another release, named as its namespace, for these namespaces."""
+
+    def install(name: str, watched: list[str]) -> AbstractContextManager[None]:
+        return installed(admin, name, watched)
+
+    return install
+
+
+@pytest.fixture
+def kubeconfig_for(admin: Kubectl, tmp_path: Path) -> Callable[[str, str], Path]:
+    """Makes a kubeconfig for a service account: its namespace, its name."""
+
+    def make(home: str, account: str) -> Path:
+        return kubeconfig_of(admin, home, account, tmp_path)
+
+    return make
 
 
 @pytest.fixture

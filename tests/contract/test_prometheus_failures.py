@@ -107,26 +107,47 @@ async def test_no_server_is_unreachable_at_once() -> None:
 
 
 async def test_a_server_that_drips_is_given_up_in_time() -> None:
-    ended = threading.Event()
+    hung_up = threading.Event()
 
     def drip(handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(200)
         handler.send_header("Content-Length", "100000")
         handler.end_headers()
-        while not ended.wait(0.1):
+        while not hung_up.wait(0.05):
             try:
                 handler.wfile.write(b" ")
             except OSError:
-                return
+                hung_up.set()
 
     with server(drip) as address:
         began = time.monotonic()
         found = await ask(address, seconds=0.5)
         took = time.monotonic() - began
-        ended.set()
+        # The thread that asked is gone, too: nobody reads any more.
+        gave_up = hung_up.wait(10)
+        hung_up.set()
     assert isinstance(found, QueryFailure)
     assert found.kind == "Unreachable"
     assert took < 4
+    assert gave_up
+
+
+async def test_all_queries_together_are_given_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dualtrack.adapters.prometheus.ALL_QUERIES_SECONDS", 0.5)
+    released = threading.Event()
+
+    def hang(_: BaseHTTPRequestHandler) -> None:
+        released.wait(20)
+
+    with server(hang) as address:
+        began = time.monotonic()
+        reader = PrometheusReader(PrometheusEndpoint(address, timeout_seconds=1.0))
+        found = await reader.run([Query(str(number), "up[1m]", 1.0) for number in range(20)])
+        took = time.monotonic() - began
+        released.set()
+    assert {type(answer) for answer in found.values()} == {QueryFailure}
+    assert len(found) == 20
+    assert took < 3
 
 
 async def test_one_failing_query_does_not_hide_the_others() -> None:

@@ -12,7 +12,9 @@ are not followed, and proxies and credentials of the operator's environment are 
 from __future__ import annotations
 
 import asyncio
+import io
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -29,7 +31,10 @@ UNREACHABLE: Final = "Unreachable"
 REFUSED: Final = "Refused"
 MALFORMED: Final = "Malformed"
 CONCURRENT_QUERIES: Final = 4
+ALL_QUERIES_SECONDS: Final = 45.0
+"""One look at the world waits no longer than this for Prometheus, however slow its answers are."""
 ANSWER_BYTES: Final = 64 * 1024 * 1024
+CHUNK_BYTES: Final = 64 * 1024
 
 TokenSource = Callable[[], str | None]
 """Read anew for each query, because tokens are rotated."""
@@ -80,26 +85,28 @@ class PrometheusReader:
 
     async def run(self, queries: Sequence[Query]) -> dict[str, QueryResult]:
         """The answer to each query, by id."""
-        answers = await asyncio.gather(*(self._one(query) for query in queries))
+        deadline = asyncio.get_running_loop().time() + ALL_QUERIES_SECONDS
+        answers = await asyncio.gather(*(self._one(query, deadline) for query in queries))
         return {query.id: answer for query, answer in zip(queries, answers, strict=True)}
 
-    async def _one(self, query: Query) -> QueryResult:
-        # The thread's own time-out is per read; a server that drips bytes is stopped by the outer one.
-        total = self._endpoint.timeout_seconds + 1.0
-        async with self._slots:
-            try:
-                async with asyncio.timeout(total):
-                    return await asyncio.to_thread(ask, self._endpoint, query)
-            except TimeoutError:
-                return QueryFailure(UNREACHABLE, f"{self._endpoint.address}: no answer in {total:.0f} s")
+    async def _one(self, query: Query, deadline: float) -> QueryResult:
+        try:
+            async with asyncio.timeout_at(deadline), self._slots:
+                return await asyncio.to_thread(ask, self._endpoint, query)
+        except TimeoutError:
+            why = f"the queries of one pass were not answered in {ALL_QUERIES_SECONDS:.0f} s"
+            return QueryFailure(UNREACHABLE, f"{self._endpoint.address}: {why}")
 
 
 def ask(endpoint: PrometheusEndpoint, query: Query) -> QueryResult:
     """One query, blocking. A session for each, since `requests` promises nothing about threads."""
     kept: list[tuple[int, bytes]] = []
+    deadline = time.monotonic() + endpoint.timeout_seconds
 
-    def keep(response: requests.Response, *_: object, **__: object) -> None:
-        kept.append((response.status_code, response.content[: ANSWER_BYTES + 1]))
+    def keep(response: requests.Response, *_: object, **__: object) -> requests.Response:
+        body = _read(response, deadline)
+        kept.append((response.status_code, body))
+        return _with_body(response, body)
 
     with requests.Session() as session:
         session.trust_env = False
@@ -135,6 +142,30 @@ def ask(endpoint: PrometheusEndpoint, query: Query) -> QueryResult:
         except OSError as error:
             return QueryFailure(REFUSED, f"{endpoint.address}: the token cannot be read: {error}")
     return read_matrix(kept[-1][1])
+
+
+def _read(response: requests.Response, deadline: float) -> bytes:
+    """The body within time and size. The library's own time-out is for each read, which a server that
+    drips never meets, and a thread that hangs is lost to the process."""
+    body = bytearray()
+    while chunk := response.raw.read1(CHUNK_BYTES, decode_content=True):
+        body += chunk
+        if time.monotonic() > deadline:
+            raise requests.Timeout("the answer came too slowly")
+        if len(body) > ANSWER_BYTES:
+            break
+    return bytes(body)
+
+
+def _with_body(response: requests.Response, body: bytes) -> requests.Response:
+    """The same answer for the library to read, its body being read already."""
+    copy = requests.Response()
+    copy.status_code, copy.reason, copy.url = response.status_code, response.reason, response.url
+    copy.headers, copy.request = response.headers, response.request
+    copy.encoding = "utf-8"
+    copy.raw = io.BytesIO(body)
+    response.close()
+    return copy
 
 
 class _Bearer(requests.auth.AuthBase):
