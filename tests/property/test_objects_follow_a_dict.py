@@ -84,10 +84,17 @@ class Objects(RuleBasedStateMachine):
 
     # -- steps -------------------------------------------------------------------------------------------
 
-    @initialize(state=st.sampled_from(["", "", "Enabled", "Suspended"]))
-    def begin(self, state: str) -> None:
+    @initialize(
+        state=st.sampled_from(["", "", "Enabled", "Suspended"]), way=st.sampled_from([1, 2, 3, 4, 5, 6])
+    )
+    def begin(self, state: str, way: int) -> None:
+        """Some objects, and then as far on the way of a migration as `way` says."""
         if state:
             self.set_versioning(state)
+        for key in SHORT[:way]:
+            self.put(key, 200_000 if key == "a" else 5, 7, {})
+        for mode in ("fs/0.5", "fs/1", "kv_primary/1/true", "kv_only", "returning")[: way - 1]:
+            self._enter(mode)
 
     @rule(state=st.sampled_from(["Enabled", "Suspended"]))
     def set_versioning(self, state: str) -> None:
@@ -174,7 +181,9 @@ class Objects(RuleBasedStateMachine):
     @rule(data=st.data())
     def switch(self, data: st.DataObject) -> None:
         """Restart, in the same mode or in one that may follow; what a step needs is done before it."""
-        following = data.draw(st.sampled_from(NEXT[self.mode]))
+        self._enter(data.draw(st.sampled_from(NEXT[self.mode])))
+
+    def _enter(self, following: str) -> None:
         if following.startswith("kv_") and self.mode == "fs/1":
             self.layer.drain()
             sweep(self.layer)
