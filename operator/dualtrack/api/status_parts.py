@@ -158,12 +158,12 @@ class SwitchStatus(StatusModel):
 
 
 class CoverageRun(StatusModel):
-    """Intervals in a row: so many that count, then so many that do not."""
+    """Some intervals in a row, by whether they count."""
 
     good: Count = 0
     """Intervals that were measured and good."""
     lost: Count = 0
-    """Intervals after them that do not count."""
+    """Intervals that do not count."""
 
 
 class ObservationStatus(StatusModel):

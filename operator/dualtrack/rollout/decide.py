@@ -66,7 +66,8 @@ def _pass(draft: Draft) -> None:
         return
     if draft.target.lease_name is not None and not claim.kept(draft):
         return
-    evaluation.evaluate(draft)
+    if not traffic.loosened(draft):
+        evaluation.evaluate(draft)
     commands.handle(draft)
     conditions.account_for_holding(draft)
     if draft.target.lease_name is not None and not drift.guard(draft):

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from dualtrack.api import names
 from dualtrack.api.conditions import Reason
 from dualtrack.api.status_parts import JobState, JobStatus
 from dualtrack.rollout import jobmanifest, jobtrouble, kube, messages
@@ -218,7 +217,3 @@ def _save(draft: Draft, entry: JobStatus, **changes: Any) -> None:
 
 def _wait(draft: Draft, entry: JobStatus, what: str) -> None:
     draft.await_(messages.awaiting(draft, what), delay=3.0)
-
-
-LABEL_SELECTOR: Final = names.LABEL_MIGRATION_UID
-"""The label by which the controller lists the Jobs of one migration."""

@@ -6,6 +6,8 @@ was complete, made in `evaluation` before this page is asked.
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from dualtrack.api.conditions import Reason
 from dualtrack.api.phases import ApprovalPolicy
 from dualtrack.rollout import approvals, messages, travel, window
@@ -75,6 +77,21 @@ def progress(draft: Draft) -> str:
     gates = "; ".join(open_) if open_ else "all gates pass"
     unseen = f"; last interval not counted: {seen.message}" if seen.message else ""
     return messages.awaiting(draft, f"{what}; {gates}{unseen}", begun)
+
+
+def loosened(draft: Draft) -> bool:
+    """A gate that became easier in mid-window must not profit from what was counted under the old bound."""
+    known = {s.name: s.bound for s in draft.status.gates or ()}
+    easier = [g for g in draft.spec.gates if (bound := known.get(g.name)) and Decimal(g.max) > Decimal(bound)]
+    if not easier or draft.status.observation is None:
+        return False
+    text = ", ".join(f"{g.name} from {known[g.name]} to {g.max}" for g in easier)
+    draft.record(draft.phase, draft.phase, Reason.WINDOW_RESTARTED, message=f"loosened: {text}")
+    draft.event(
+        Reason.WINDOW_RESTARTED, f"{draft.phase}: the window begins anew, a gate was loosened: {text}"
+    )
+    travel.restart_window(draft)
+    return True
 
 
 def overdue(draft: Draft) -> bool:

@@ -54,15 +54,15 @@ def advance(
     """The window after the interval that ends at `at`."""
     last = window.last_evaluation_time or at - timedelta(seconds=interval)
     missed = max(0, round((at - last).total_seconds() / interval) - 1)
-    runs = _append(window.runs or (), missed, counts=counts)
     trailing = _trailing(window.required_seconds or 0, interval, coverage_percent)
-    runs = _trim(runs, trailing)
+    lost, gained = missed + (0 if counts else 1), 1 if counts else 0
+    runs = _append(window.runs or (), lost, gained, trailing)
     good = sum(r.good for r in runs)
     seen = good + sum(r.lost for r in runs)
     return window.model_copy(
         update={
             "observed_seconds": (window.observed_seconds or 0) + (interval if counts else 0),
-            "lost_seconds": (window.lost_seconds or 0) + interval * (missed + (0 if counts else 1)),
+            "lost_seconds": (window.lost_seconds or 0) + interval * lost,
             "coverage_percent": math.floor(100 * good / seen) if seen else 0,
             "runs": runs,
             "last_evaluation_time": at,
@@ -131,34 +131,31 @@ def _covers(times: list[float], start: float, end: float, gap: float) -> bool:
     return bool(inside) and all(b - a <= gap for a, b in pairwise(points))
 
 
-def _append(runs: tuple[CoverageRun, ...], missed: int, *, counts: bool) -> tuple[CoverageRun, ...]:
-    lost = missed + (0 if counts else 1)
-    grown = [*runs] or [CoverageRun()]
-    if lost:
-        grown[-1] = CoverageRun(good=grown[-1].good, lost=grown[-1].lost + lost)
-    if counts:
-        if grown[-1].lost:
-            grown.append(CoverageRun(good=1))
-        else:
-            grown[-1] = CoverageRun(good=grown[-1].good + 1)
-    if len(grown) > _RUNS_LIMIT:
-        first, second = grown[0], grown[1]
-        grown[:2] = [CoverageRun(good=first.good + second.good, lost=first.lost + second.lost)]
-    return tuple(grown)
-
-
 def _trailing(required: int, interval: int, coverage_percent: int) -> int:
     return max(1, math.ceil(required * 100 / max(1, coverage_percent) / interval))
 
 
-def _trim(runs: tuple[CoverageRun, ...], keep: int) -> tuple[CoverageRun, ...]:
-    """Forget the oldest intervals, good ones of a run first."""
-    excess = sum(r.good + r.lost for r in runs) - keep
-    kept = list(runs)
-    while excess > 0 and kept:
-        first = kept[0]
-        good = max(0, first.good - excess)
-        lost = max(0, first.lost - max(0, excess - first.good))
-        excess -= first.good - good + first.lost - lost
-        kept[:1] = [CoverageRun(good=good, lost=lost)] if good or lost else []
-    return tuple(kept)
+def _append(runs: tuple[CoverageRun, ...], lost: int, good: int, trailing: int) -> tuple[CoverageRun, ...]:
+    """The runs with these intervals at their end. A run holds so many that at most 64 cover the window.
+
+    Short windows get a run for each interval. In long ones the oldest run ages out as a whole, so that
+    what is forgotten is neither better nor worse than what was there.
+    """
+    size = math.ceil(trailing / (_RUNS_LIMIT - 2))
+    grown = list(runs)
+    for counts, number in ((False, min(lost, trailing)), (True, good)):
+        left = number
+        while left > 0:
+            if not grown or grown[-1].good + grown[-1].lost >= size:
+                grown.append(CoverageRun())
+            last = grown[-1]
+            part = min(left, size - last.good - last.lost)
+            grown[-1] = CoverageRun(
+                good=last.good + (part if counts else 0), lost=last.lost + (0 if counts else part)
+            )
+            left -= part
+    total = sum(r.good + r.lost for r in grown)
+    while len(grown) > 1 and total - grown[0].good - grown[0].lost >= trailing:
+        total -= grown[0].good + grown[0].lost
+        grown.pop(0)
+    return tuple(grown[-_RUNS_LIMIT:])

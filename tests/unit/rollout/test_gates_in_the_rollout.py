@@ -182,6 +182,21 @@ def test_a_pod_that_is_not_ready_does_not_pass(at: At) -> None:
     assert "ready" in operator.status["pause"]["message"]
 
 
+def test_loosening_a_gate_restarts_its_window_and_tightening_does_not(at: At) -> None:
+    operator = at("Canary/Observing")
+    operator.pass_time(130)
+    before = operator.status["observation"]["observedSeconds"]
+    operator.world.migration["spec"]["gates"][0]["max"] = "0.009"
+    operator.pass_time(31)
+    assert operator.status["observation"]["observedSeconds"] > before
+    operator.world.migration["spec"]["gates"][0]["max"] = "0.02"
+    operator.step()
+    assert operator.status["observation"]["observedSeconds"] == 0
+    assert operator.status["history"][0]["cause"] == "WindowRestarted"
+    assert "error-rate from 0.009 to 0.02" in operator.status["history"][0]["message"]
+    operator.run("FullOut/")
+
+
 def test_sweep_and_verification_must_be_done_before_the_last_phase_is_left(at: At) -> None:
     operator = at("FullOut/Sweep")
     operator.world.job_seconds = 3000
