@@ -1,7 +1,7 @@
 """The gateway's settings, from its environment (contracts §3), as RustFS names them.
 
 A secret may be given by a file (`NAME_FILE`), as Kubernetes mounts it. What is missing or malformed is one
-`UsageError` that names the variable.
+`UsageError` that names the variable; a drive that is not there is a `DriveError`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from dualtrack.engine.mode import Mode
 from dualtrack.engine.objects.types import Settings as LayerSettings
-from dualtrack.errors import UsageError
+from dualtrack.errors import DriveError, UsageError
 from dualtrack.gateway.auth import Credentials
 
 DEFAULT_REGION = "us-east-1"

@@ -56,7 +56,7 @@ def mark(drive: Path, state: MarkerState) -> None:
         ({"RUSTFS_ACCESS_KEY": ""}, 2, "RUSTFS_ACCESS_KEY"),
         ({"RUSTFS_SECRET_KEY": ""}, 2, "RUSTFS_SECRET_KEY"),
         ({"RUSTFS_VOLUMES": ""}, 2, "RUSTFS_VOLUMES"),
-        ({"RUSTFS_VOLUMES": "/nowhere/at/all"}, 2, "RUSTFS_VOLUMES"),
+        ({"RUSTFS_VOLUMES": "/nowhere/at/all"}, 20, "RUSTFS_VOLUMES"),
         ({"RUSTFS_DUAL_TRACK_RATIO": "2"}, 2, "RUSTFS_DUAL_TRACK_RATIO"),
         ({"RUSTFS_METADATA_ENGINE": "kv_only"}, 2, "kv_only"),
         ({"RUSTFS_METADATA_ENGINE": "kv_primary", "RUSTFS_DUAL_TRACK_RATIO": "0.5"}, 2, "kv_primary"),
@@ -237,6 +237,62 @@ def test_a_second_gateway_on_the_drive_is_degraded_and_does_not_acknowledge(
     assert second.get("/health/ready")[0] == 200
     assert second.acknowledgement()[0] == 503
     assert second.samples()["rustfs_kv_degraded"] == 1
+
+
+def test_own_writes_are_read_across_every_switch(start: Callable[..., Any], drive: Path) -> None:
+    """fs/0, fs/1, kv_primary with and without fallback, and the way back: each sees what the others wrote."""
+    epoch = {"RUSTFS_DUAL_TRACK_EPOCH": "1"}
+    dual = {"RUSTFS_DUAL_TRACK_RATIO": "1"}
+    strict = KV_PRIMARY | {"RUSTFS_FALLBACK_TO_FS": "false"}
+    written: dict[str, bytes] = {}
+    steps = (
+        (MarkerState.DUAL_WRITE, dual, "dual"),
+        (MarkerState.KV_PRIMARY, KV_PRIMARY, "kv"),
+        (MarkerState.KV_PRIMARY, strict, "kv"),
+        (MarkerState.DUAL_WRITE, dual, "dual"),
+    )
+    for number, (state, environment, track) in enumerate(steps):
+        mark(drive, state)
+        process = start(drive, **environment, **epoch)
+        client = process.client()
+        for name in ("new", "over"):
+            key = "over" if name == "over" else f"new/{number}"
+            written[key] = os.urandom(2000)
+            put(client, key, written[key])
+        assert {key: get(client, key) for key in written} == written
+        listed = {found.object_name for found in client.list_objects("plain", "new/", recursive=True)}
+        assert listed == written.keys() - {"over"}
+        found = process.samples()
+        assert found[f'rustfs_get_object_total{{track="{track}"}}'] == len(written)
+        assert found["rustfs_consistency_errors_total"] == 0
+        assert process.acknowledgement()[0] == 200
+        assert process.terminate() == 0
+
+
+def peak_memory(process: Any) -> int:
+    """Bytes."""
+    status = Path(f"/proc/{process.child.pid}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+
+
+def test_memory_does_not_grow_with_the_object(start: Callable[..., Any], drive: Path) -> None:
+    process = start(drive)
+    client = process.client()
+    piece = os.urandom(1024 * 1024)
+    size = 150 * len(piece)
+    put(client, "warm", piece)
+    before = peak_memory(process)
+    url = client.presigned_put_object("plain", "large").removeprefix(f"http://{process.address}")
+    connection = http.client.HTTPConnection("127.0.0.1", process.port, timeout=60)
+    connection.request("PUT", url, body=(piece for _ in range(150)), headers={"Content-Length": str(size)})
+    answer = connection.getresponse()
+    assert (answer.status, answer.read()) == (200, b"")
+    connection.close()
+    content = client.get_object("plain", "large")
+    received = sum(map(len, content.stream(1024 * 1024)))
+    content.release_conn()
+    assert received == size
+    assert peak_memory(process) - before < 60 * 1024 * 1024
 
 
 AS_IN_THE_CHART = """

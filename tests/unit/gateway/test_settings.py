@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dualtrack.errors import UsageError
+from dualtrack.errors import DriveError, UsageError
 from dualtrack.gateway.settings import GatewaySettings
 
 
@@ -51,7 +51,6 @@ def test_secrets_may_come_from_files(tmp_path: Path) -> None:
         ("RUSTFS_SECRET_KEY", ""),
         ("RUSTFS_SECRET_KEY_FILE", "/nowhere/at/all"),
         ("RUSTFS_VOLUMES", None),
-        ("RUSTFS_VOLUMES", "/nowhere/at/all"),
         ("RUSTFS_VOLUMES", "/data{1...4}"),
         ("RUSTFS_ADDRESS", "9000"),
         ("RUSTFS_ADDRESS", ":70000"),
@@ -74,3 +73,8 @@ def test_wrong_settings_are_named(tmp_path: Path, variable: str, value: str | No
 def test_addresses(tmp_path: Path, text: str, host: str | None, port: int) -> None:
     settings = GatewaySettings.from_env(env(tmp_path, RUSTFS_ADDRESS=text))
     assert (settings.host, settings.port) == (host, port)
+
+
+def test_a_drive_that_is_not_there_is_a_drive_error(tmp_path: Path) -> None:
+    with pytest.raises(DriveError, match="RUSTFS_VOLUMES"):
+        GatewaySettings.from_env(env(tmp_path / "missing"))
