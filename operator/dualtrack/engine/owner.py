@@ -37,6 +37,8 @@ from dualtrack.engine.writer import Writer
 from dualtrack.errors import StoreLockedError, StoreVersionError
 
 DRAIN_BATCH = 256
+DRAIN_GROUP = 32
+"""Keys drained under one commit; writers of these wait for it."""
 UNMENDED = "unmended"
 """Meta value: the journal broke after a sweep, and no sweep has been through the drive since."""
 _log = logging.getLogger(__name__)
@@ -202,11 +204,14 @@ class Owner:
         tombstone. An OSError from it leaves that key dirty. Stripe locks keep writers out meanwhile, so a
         mark is cleared only when the file that it announced has been read.
         """
+        places = self.dirty_places(limit)
+        if _holds_only_copy(self._drive):
+            return sum(self._keep_row(place) for place in places)
         settled = 0
-        only_copy = _holds_only_copy(self._drive)
-        for place in self.dirty_places(limit):
-            with self.stripes.locked([place]):
-                settled += self._keep_row(place) if only_copy else self._drain_one(place, read)
+        for start in range(0, len(places), DRAIN_GROUP):
+            group = places[start : start + DRAIN_GROUP]
+            with self.stripes.locked(group):
+                settled += self._drain_group(group, read)
         return settled
 
     def _keep_row(self, place: Place) -> bool:
@@ -215,30 +220,43 @@ class Owner:
         The mark can only be of a write that was cut off before its answer.
         """
         assert self._journal is not None
-        _log.warning("drain bucket=%s key=%s: an unanswered write was cut off, the row stays", *place)
-        self._journal.clear(self._journal.tokens(place))
+        with self.stripes.locked([place]):
+            _log.warning("drain bucket=%s key=%s: an unanswered write was cut off, the row stays", *place)
+            self._journal.clear(self._journal.tokens(place))
         return True
 
-    def _drain_one(self, place: Place, read: Callable[[str, str], RowDraft | None]) -> bool:
+    def _drain_group(self, places: list[Place], read: Callable[[str, str], RowDraft | None]) -> int:
+        """Read these keys' files and commit their rows in one flush; the caller holds their stripes."""
         assert self._journal is not None
-        tokens = self._journal.tokens(place)
-        if not tokens:
-            return False
+        marks: list[tuple[Token, ...]] = []
+        puts: list[Put] = []
+        for place in places:
+            tokens = self._journal.tokens(place)
+            put = self._row_of_file(place, read) if tokens else None
+            if put is not None:
+                marks.append(tokens)
+                puts.append(put)
+        if not puts:
+            return 0
+        outcomes = self.commit(Batch(puts=tuple(puts))).outcomes
+        settled = [
+            tokens for tokens, outcome in zip(marks, outcomes, strict=True) if outcome is not Outcome.DIRTY
+        ]
+        for tokens in settled:
+            self._journal.clear(tokens)
+        return len(settled)
+
+    def _row_of_file(self, place: Place, read: Callable[[str, str], RowDraft | None]) -> Put | None:
+        """What the store has to hold for the file as it is now; None if the file cannot be read now."""
         generation = self.next_generation()
         try:
             draft = read(*place)
         except OSError as error:
             _log.warning("drain bucket=%s key=%s error=%s: stays dirty", *place, error)
-            return False
+            return None
         if draft is None:
-            put = Put(Row.tombstone(*place, generation), expect="any")
-        else:
-            put = Put(Row.of(*place, generation, draft), draft.summary, "any", draft.versions)
-        outcome = self.commit(Batch(puts=(put,))).outcomes[0]
-        if outcome is Outcome.DIRTY:
-            return False
-        self._journal.clear(tokens)
-        return True
+            return Put(Row.tombstone(*place, generation), expect="any")
+        return Put(Row.of(*place, generation, draft), draft.summary, "any", draft.versions)
 
     def _break(self, error: OSError) -> None:
         assert self._journal is not None

@@ -53,14 +53,15 @@ class IndexCursor:
         self._size = batch
         self._batch: list[tuple[str, bytes]] = []
         self._ended = False
+        self._begun = False
 
     def next(self) -> tuple[str, Summary] | None:
-        while True:
-            if not self._batch and not self._fill():
-                return None
+        while self._batch or self._fill():
             key, packed = self._batch.pop()
-            if raw(key) >= raw(self._start):
+            if self._begun or raw(key) >= raw(self._start):
+                self._begun = True
                 return key, Summary.unpack(packed)
+        return None
 
     def _fill(self) -> bool:
         if self._ended:

@@ -20,7 +20,7 @@ from dualtrack.engine.rows import RowDraft
 from dualtrack.errors import FormatError
 
 _log = logging.getLogger(__name__)
-BATCH = 256
+BATCH = 10_000
 IDLE_SECONDS = 1.0
 
 

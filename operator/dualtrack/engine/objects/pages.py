@@ -68,6 +68,7 @@ def collect(
     items: list[E] = []
     prefixes: list[str] = []
     last, last_id, bound = "", "", raw(after)
+    past = not after  # keys only ever grow, so that one beyond `after` is enough
     while (found := cursor.next()) is not None:
         key, value = found
         shown = expand(key, value)
@@ -76,17 +77,21 @@ def collect(
         rolled = common_prefix(key, prefix, delimiter)
         if rolled is not None:
             cursor.skip(rolled)
-            if raw(rolled) <= bound:
+            if not past and raw(rolled) <= bound:
                 continue
+            past = True
             if len(items) + len(prefixes) >= limit:
                 return Slice(tuple(items), tuple(prefixes), limit > 0, last, last_id)
             prefixes.append(rolled)
             last, last_id = rolled, ""
             continue
-        if key == after and after_id:
-            shown = _behind(shown, after_id)
-        elif raw(key) <= bound:
-            continue
+        if not past:
+            if key == after and after_id:
+                shown = _behind(shown, after_id)
+            elif raw(key) <= bound:
+                continue
+            else:
+                past = True
         for entry_id, entry in shown:
             if len(items) + len(prefixes) >= limit:
                 return Slice(tuple(items), tuple(prefixes), limit > 0, last, last_id)

@@ -119,6 +119,7 @@ class FsPlane:
 
 
 def index_cursor(kv: KvTrack, wanted: Wanted) -> IndexCursor:
-    """The index in batches of the size that the listing is likely to need."""
-    batch = 16 if wanted.rolled else min(wanted.expected + 1, 1000)
+    """The index in batches of the size that the listing is likely to need: with the key to go on after, and
+    one that says whether there is more."""
+    batch = 16 if wanted.rolled else wanted.expected + 2
     return IndexCursor(kv, wanted.bucket, wanted.prefix, wanted.start, batch)
