@@ -55,7 +55,7 @@ def _drive(env: Mapping[str, str]) -> str:
             f"RUSTFS_VOLUMES={' '.join(volumes)!r}: this gateway serves one local drive; name one directory"
         )
     if not Path(volumes[0]).is_dir():
-        raise UsageError(
+        raise DriveError(
             f"RUSTFS_VOLUMES={volumes[0]!r} is no directory; mount the drive there or name another"
         )
     return volumes[0]
