@@ -42,7 +42,8 @@ def derive(draft: Draft) -> None:
     for kind in (ConditionType.METRICS_AVAILABLE, ConditionType.TARGET_DRIFTED):
         if draft.find_condition(kind) is None:
             draft.condition(kind, None, Reason.NOT_NEEDED)
-    message = draft.message or draft.status.message or ""
+    paused = draft.status.pause is not None
+    message = draft.message or messages.awaiting(draft, messages.held(draft) if paused else "going on")
     refused = draft.unread("action")
     draft.set(
         observed_generation=draft.resource.metadata.generation,

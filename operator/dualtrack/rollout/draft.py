@@ -217,8 +217,10 @@ class Draft:
         self.delay = min(self.delay, 1.0)
 
     def decision(self) -> Decision:
+        """The draft as it leaves, validated once more: the API server would refuse a status that is not."""
+        valid = MigrationStatus.model_validate(self.status.model_dump(by_alias=True))
         return Decision(
-            status=self.status.model_dump(by_alias=True, exclude_none=True, mode="json"),
+            status=valid.model_dump(by_alias=True, exclude_none=True, mode="json"),
             actions=tuple(self.actions),
             delay_seconds=self.delay,
             done=self.done,

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from dualtrack.api.conditions import Reason
+from dualtrack.api.fields import truncate
 from dualtrack.api.status_parts import JobState, JobStatus
 from dualtrack.rollout import jobmanifest, jobtrouble, kube, messages
 from dualtrack.rollout.decision import Create, MergePatch
@@ -19,6 +20,8 @@ from dualtrack.rollout.jobmanifest import Order
 from dualtrack.rollout.world import JobView, JsonObject
 
 _RESULT_PATIENCE_SECONDS: Final = 60
+_MESSAGE_LIMIT: Final = 400
+"""Many Jobs share one status of at most 64 KiB."""
 
 
 def run(draft: Draft, step: str, verb: tuple[str, ...], *, snapshot: bool = False) -> JsonObject | None:
@@ -134,16 +137,16 @@ def _follow(draft: Draft, entry: JobStatus, view: JobView) -> JsonObject | None:
     if complete:
         return _complete(draft, entry, view, complete)
     _suspend(draft, job, suspend=False)
-    trouble = jobtrouble.of(view.pods)
-    scanned = kube.dig(view.progress, "scanned")
-    total = kube.dig(view.progress, "total")
+    trouble = truncate(jobtrouble.of(view.pods), _MESSAGE_LIMIT)
+    scanned = kube.count(kube.dig(view.progress, "scanned"))
+    total = kube.count(kube.dig(view.progress, "total"))
     _save(
         draft,
         entry,
         uid=uid,
         state=JobState.RUNNING.value if kube.dig(job, "status", "active") else JobState.PENDING.value,
-        scanned=scanned if isinstance(scanned, int) else entry.scanned,
-        total=total if isinstance(total, int) else entry.total,
+        scanned=entry.scanned if scanned is None else scanned,
+        total=entry.total if total is None else total,
         message=trouble or None,
     )
     if trouble and entry.message != trouble:
@@ -167,8 +170,8 @@ def _complete(draft: Draft, entry: JobStatus, view: JobView, complete: JsonObjec
         entry,
         uid=uid,
         state=JobState.COMPLETE.value,
-        report_digest=kube.dig(result, "reportDigest") or kube.dig(result, "digest"),
-        message=kube.dig(result, "message") or None,
+        report_digest=kube.text(kube.dig(result, "reportDigest") or kube.dig(result, "digest"), 256),
+        message=kube.text(kube.dig(result, "message"), _MESSAGE_LIMIT),
     )
     if entry.state != JobState.COMPLETE:
         draft.event(Reason.JOB_COMPLETE, f"Job {entry.name}: {kube.dig(result, 'message') or 'complete'}")
@@ -185,7 +188,7 @@ def _good(entry: JobStatus, result: JsonObject | None) -> bool:
 
 
 def _fail(draft: Draft, entry: JobStatus, view: JobView, uid: str) -> None:
-    why = jobtrouble.failure(view)
+    why = truncate(jobtrouble.failure(view), _MESSAGE_LIMIT)
     _save(draft, entry, uid=uid, state=JobState.FAILED.value, message=why)
     differs = kube.dig(view.result, "exitCode") == 51
     draft.pause(

@@ -108,6 +108,17 @@ def condition(obj: JsonObject, kind: str) -> JsonObject | None:
     return None
 
 
+def count(value: Any) -> int | None:
+    """A count that somebody else has written, if it is one that the status can hold."""
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return value if whole and 0 <= value < 2**53 else None
+
+
+def text(value: Any, limit: int) -> str | None:
+    """A text that somebody else has written, cut to what the status can hold; None where there is none."""
+    return value[:limit] if isinstance(value, str) and value else None
+
+
 def restarts(pods: Iterable[JsonObject], container_name: str) -> int:
     """Restarts of this container over all these pods."""
     return sum(int(dig(container_status(p, container_name), "restartCount") or 0) for p in pods)

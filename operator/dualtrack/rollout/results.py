@@ -71,8 +71,9 @@ def _already(draft: Draft, name: str, result: JsonObject) -> tuple[Reason, str] 
 
 def _unwaived(draft: Draft, result: JsonObject) -> tuple[Reason, str] | None:
     left = kube.dig(result, "counts", "quarantined") or 0
-    waived = len(draft.spec.completing.waivers)
-    if not isinstance(left, int) or left <= waived:
+    names = {f"{w.bucket}/{w.key}" for w in draft.spec.completing.waivers}
+    waived, named = len(names), {str(n) for n in kube.items(result, "unreadable")}
+    if not isinstance(left, int) or (left <= waived and named <= names):
         return None
     listed = ", ".join(map(str, kube.items(result, "unreadable"))) or "see the Job's log"
     return (
@@ -93,12 +94,12 @@ def _drive(draft: Draft, step: Step, result: JsonObject) -> None:
         ("store_uuid", "storeUUID"),
         ("marker", "marker"),
     ):
-        value = kube.dig(result, "drive", theirs)
-        if isinstance(value, str) and value:
+        value = kube.text(kube.dig(result, "drive", theirs), 64)
+        if value:
             update[ours] = value
     if step is Step.INVENTORY:
         update |= {k: _count(result, k) for k in ("objects", "versions", "unreadable")}
-        update["inodes_used_before"] = _integer(kube.dig(result, "inodesUsed"))
+        update["inodes_used_before"] = kube.count(kube.dig(result, "inodesUsed"))
     after = before.model_copy(update=update)
     draft.set(drives=(*(d for d in drives if d.name != name), after))
 
@@ -108,17 +109,13 @@ def _ledger(draft: Draft, result: JsonObject) -> None:
     draft.set(
         ledger=LedgerStatus(
             inodes_before=drive.inodes_used_before if drive else None,
-            inodes_after=_integer(kube.dig(result, "inodesUsed")),
+            inodes_after=kube.count(kube.dig(result, "inodesUsed")),
             rows=_count(result, "rows"),
-            digest=kube.dig(result, "digest"),
-            report_digest=kube.dig(result, "reportDigest"),
+            digest=kube.text(kube.dig(result, "digest"), 256),
+            report_digest=kube.text(kube.dig(result, "reportDigest"), 256),
         )
     )
 
 
 def _count(result: JsonObject, name: str) -> int | None:
-    return _integer(kube.dig(result, "counts", name))
-
-
-def _integer(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    return kube.count(kube.dig(result, "counts", name))
