@@ -15,6 +15,7 @@ import urllib3
 from minio import Minio
 
 from dualtrack.engine.objects import errors
+from dualtrack.gateway.signature import Scope, chunk_to_sign, sign, signing_key
 
 
 @pytest.fixture
@@ -315,3 +316,33 @@ def test_a_bucket_may_be_called_like_an_endpoint(gateway: Any) -> None:
     assert gateway.send("GET", "/metrics/k").body == b"x"
     assert gateway.send("HEAD", "/metrics").headers["x-amz-bucket-region"] == "us-east-1"
     assert gateway.raw("GET", "/metrics").body.startswith(b"# HELP")
+
+
+def signed_chunks(headers: dict[str, str], content: bytes, size: int) -> bytes:
+    """The body that goes with `headers`, in signed chunks of `size` bytes."""
+    time, previous = headers["x-amz-date"], headers["authorization"].rpartition("=")[2]
+    scope = Scope(time[:8], "us-east-1", "s3")
+    key = signing_key("password", scope)
+    body = b""
+    for piece in [*(content[at : at + size] for at in range(0, len(content), size)), b""]:
+        previous = sign(key, chunk_to_sign(time, scope, previous, hashlib.sha256(piece).hexdigest()))
+        body += f"{len(piece):x};chunk-signature={previous}\r\n".encode() + piece + b"\r\n"
+    return body
+
+
+@pytest.mark.parametrize("length", [0, 1000, 1_000_000])
+def test_uploads_in_signed_chunks(gateway: Any, length: int) -> None:
+    content = bytes(range(250)) * (length // 250)
+    extra = {"content-encoding": "aws-chunked", "x-amz-decoded-content-length": str(length)}
+    headers = gateway.sign("PUT", "/bucket/k", extra, "STREAMING-AWS4-HMAC-SHA256-PAYLOAD")
+    body = signed_chunks(headers, content, 64 * 1024)
+    assert gateway.raw("PUT", "/bucket/k", headers, body).status == 200
+    assert gateway.layer.objects["bucket", "k"][1] == content
+    assert "content-encoding" not in gateway.layer.objects["bucket", "k"][0].headers
+    if length:
+        headers = gateway.sign("PUT", "/bucket/forged", extra, "STREAMING-AWS4-HMAC-SHA256-PAYLOAD")
+        forged = signed_chunks(headers, content, 64 * 1024).replace(
+            content[-100:] + b"\r\n", b"x" * 100 + b"\r\n"
+        )
+        assert gateway.raw("PUT", "/bucket/forged", headers, forged).code == "SignatureDoesNotMatch"
+        assert ("bucket", "forged") not in gateway.layer.objects
