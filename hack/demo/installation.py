@@ -15,7 +15,7 @@ RELEASE = "dualtrack"
 NAMESPACE = "dualtrack-system"
 
 
-def values(image: str, namespaces: Sequence[str]) -> dict[str, Any]:
+def values(image: str, namespaces: Sequence[str], jobs_image: str = "") -> dict[str, Any]:
     """What the demo sets: the image built here, the Prometheus servers that may be asked, Jobs as `default`.
 
     The Jobs' account has no rights and its token is never mounted, so any account of the migration's
@@ -25,13 +25,13 @@ def values(image: str, namespaces: Sequence[str]) -> dict[str, Any]:
     return {
         "image": {"repository": repository, "tag": tag, "pullPolicy": "IfNotPresent"},
         "prometheus": {"allowedAddresses": [f"http://prometheus.{name}:9090" for name in namespaces]},
-        "jobs": {"serviceAccount": {"name": "default", "create": False}},
+        "jobs": {"image": jobs_image, "serviceAccount": {"name": "default", "create": False}},
     }
 
 
-def install(kube: Kube, image: str, namespaces: Sequence[str]) -> None:
+def install(kube: Kube, image: str, namespaces: Sequence[str], jobs_image: str = "") -> None:
     """Install or upgrade the release, and wait until the operator is ready."""
-    wanted = values(image, namespaces)
+    wanted = values(image, namespaces, jobs_image)
     with helm_python.Config(kubeconfig_path=kube.kubeconfig, namespace=NAMESPACE) as helm:
         if installed(helm):
             helm.upgrade(CHART, RELEASE, wanted, namespace=NAMESPACE, timeout=120)

@@ -9,44 +9,82 @@ from typing import Any
 from demo import oracle
 from demo.kube import wait
 from demo.scenario import Scenario
-from scenes import files_below_buckets, target_env
+from scenes import approve, files_below_buckets, reaches, target_env
 
 ORACLE = Path(__file__).resolve().parents[1] / "data" / "minio-single.oracle.json.zst"
-ON_THE_DRIVE = 2222
+VERSIONS = 2246
 SEALED = 24
+MANUAL = [{"step": "CutOver", "policy": "Manual"}, {"step": "Purge", "policy": "Manual"}]
 
 
 def test_a_migration_runs_to_complete_and_loses_nothing(
     scene: Scenario, short: Callable[..., dict[str, Any]]
 ) -> None:
-    scene.migrate(short())
-    status = wait("Complete", lambda: _ended(scene), 900)
+    scene.migrate(short(completing={"approvals": MANUAL}))
+    reaches(scene, "Completing", "ApproveCutOver", seconds=600)
+    cut_over = approve(scene, "CutOver")
+    reaches(scene, "Completing", "ApprovePurge", seconds=600)
+    again_with_the_old_approval(scene, cut_over)
+    approve(scene, "Purge")
+    status = reaches(scene, "Complete", seconds=300)
 
-    assert status["phase"] == "Complete", status["message"]
-    assert target_env(scene) | {"RUSTFS_DUAL_TRACK_EPOCH": ""} >= {
-        "RUSTFS_METADATA_ENGINE": "kv_only",
-        "RUSTFS_FALLBACK_TO_FS": "false",
-    }
+    everything_is_where_it_belongs(scene, status)
+    everything_reads_back(scene)
+    a_new_migration_is_refused(scene, short())
+
+
+def again_with_the_old_approval(scene: Scenario, cut_over: str) -> None:
+    """CutOver's approval does not approve the purge, however often it is given."""
+    value = f"dualtrack.rustfs.com/approve={cut_over}"
+    scene.kube.run("annotate", "mmig", "demo", "--overwrite", value)
+    before = scene.status()["pendingApproval"]["id"]
+    asked = scene.kube.get("metadatamigration", "demo")["metadata"]["resourceVersion"]
+
+    def seen_by_the_operator() -> bool:
+        events = scene.kube.items("events.events.k8s.io")
+        return any("approv" in str(e.get("note", "")).lower() for e in events) or asked == ""
+
+    wait("the event about the stale approval", seen_by_the_operator, 60)
+    status = scene.status()
+    assert status["step"] == "ApprovePurge"
+    assert status["pendingApproval"]["id"] == before
+
+
+def everything_is_where_it_belongs(scene: Scenario, status: dict[str, Any]) -> None:
+    env = target_env(scene)
+    assert env["RUSTFS_METADATA_ENGINE"] == "kv_only"
+    assert env["RUSTFS_FALLBACK_TO_FS"] == "false"
     assert files_below_buckets(scene) == []
-    load = scene.verify_load()
-    assert load["wrong"] == []
-    assert load["unreadable"] == []
-    assert load["acknowledged"] > 1000
-    with scene.kube.forwarded("service/rustfs", 9000) as address:
-        read = oracle.compare(address, oracle.load_oracle(ORACLE), "peeradmin", "peersecret123")
-    assert read.wrong == []
-    assert read.same + len(read.sealed) >= ON_THE_DRIVE
-    assert len(read.sealed) == SEALED
     ledger = status["ledger"]
     assert 0 < ledger["inodesAfter"] < ledger["inodesBefore"]
     assert ledger["rows"] > 2000
-    conditions = {c["type"]: c for c in status["conditions"]}
-    assert conditions["Succeeded"]["status"] == "True"
-    assert conditions["PointOfNoReturn"]["status"] == "True"
-    jobs = [job["step"] for job in status["jobs"]]
-    assert len(jobs) == len(set(jobs)), "no step ran twice"
+    conditions = {c["type"]: c["status"] for c in status["conditions"]}
+    assert conditions["Succeeded"] == "True"
+    assert conditions["PointOfNoReturn"] == "True"
+    steps = [job["name"] for job in status["jobs"]]
+    assert len(steps) == len(set(steps))
 
 
-def _ended(scene: Scenario) -> dict[str, Any] | None:
-    status = scene.status()
-    return status if status.get("phase") in ("Complete", "Paused", "Failed", "RolledBack") else None
+def everything_reads_back(scene: Scenario) -> None:
+    load = scene.verify_load()
+    assert load["wrong"] == []
+    assert load["unreadable"] == []
+    assert load["acknowledged"] > 500
+    with scene.kube.forwarded("service/rustfs", 9000) as address:
+        read = oracle.compare(address, oracle.load_oracle(ORACLE), "peeradmin", "peersecret123")
+    assert read.wrong == []
+    assert (len(read.sealed), read.same + len(read.sealed)) == (SEALED, VERSIONS)
+
+
+def a_new_migration_is_refused(scene: Scenario, changes: dict[str, Any]) -> None:
+    """On a finished target nothing is patched downwards, whoever asks."""
+    before = target_env(scene)
+    scene.kube.delete("metadatamigration/demo")
+    scene.migrate(changes, name="again")
+
+    def refused() -> dict[str, Any] | None:
+        found = scene.condition("Stalled", "again")
+        return found if found.get("status") == "True" else None
+
+    assert wait("the refusal", refused, 90)["reason"] == "TargetAlreadyMigrated"
+    assert target_env(scene) == before

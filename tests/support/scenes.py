@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 from demo.kube import wait
@@ -40,3 +43,34 @@ def files_below_buckets(scene: Scenario, name: str = "xl.meta") -> list[str]:
         f"        if {name!r} in files: print(folder)\n"
     )
     return scene.kube.run("exec", "deployment/rustfs", "--", "python3", "-c", script).splitlines()
+
+
+def mmig(scene: Scenario, *words: str) -> str:
+    """`kubectl mmig …` as a person would type it."""
+    program = Path(sys.executable).with_name("kubectl-mmig")
+    command = [str(program), f"--kubeconfig={scene.kube.kubeconfig}", *words, "-n", scene.namespace]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def approve(scene: Scenario, step: str, name: str = "demo") -> str:
+    """Approve what waits; gives the approval's value, `STEP.ATTEMPT.ID`."""
+    pending = scene.status(name)["pendingApproval"]
+    mmig(scene, "approve", name, "--step", step)
+    return f"{step}.{pending['attempt']}.{pending['id']}"
+
+
+def run_in_gateway(scene: Scenario, script: str) -> str:
+    """Run Python where the drive is mounted, as the user that serves it."""
+    return scene.kube.run("exec", "deployment/rustfs", "--", "python3", "-c", script)
+
+
+def paused(scene: Scenario, *, seconds: float = 180, name: str = "demo") -> dict[str, Any]:
+    """Wait until the migration has paused; gives the status."""
+
+    def probe() -> dict[str, Any] | None:
+        status = scene.status(name)
+        return status if status.get("phase") == "Paused" else None
+
+    return wait(f"a pause of {scene.namespace}/{name}", probe, seconds)

@@ -1,0 +1,93 @@
+"""Whatever is killed, the migration goes its way: the same Jobs, the same ratios, nothing twice."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from demo.kube import Kube, KubeError, wait
+from demo.scenario import Scenario
+from scenes import reaches
+
+SLOW_SWEEP = {"objectsPerDay": 20_000_000}
+STEPS = [
+    "Inventory",
+    "MarkDualWrite",
+    "Sweep",
+    "FullVerify",
+    "MarkKvPrimary",
+    "Rehearse",
+    "MarkKvOnly",
+    "FinalVerify",
+    "Hold",
+    "Snapshot",
+    "Purge",
+    "RemoveDirectories",
+    "Ledger",
+]
+
+
+def test_the_operator_is_killed_at_every_step(scene: Scenario, short: Callable[..., dict[str, Any]]) -> None:
+    """An undisturbed run goes through exactly these steps, each with one Job; so does this one."""
+    scene.migrate(short())
+    seen: dict[str, set[str]] = {}
+    last, deadline = "", time.monotonic() + 1200
+    while (status := scene.status()).get("phase") != "Complete":
+        assert time.monotonic() < deadline, status.get("message")
+        assert status.get("phase") not in ("Paused", "Failed", "RolledBack"), status.get("message")
+        for job in scene.kube.items("jobs"):
+            seen.setdefault(job["metadata"]["name"], set()).add(job["metadata"]["uid"])
+        here = f"{status.get('phase')}/{status.get('step')}"
+        if here != last:
+            kill_operator(scene)
+            last = here
+        time.sleep(0.5)
+
+    assert all(len(uids) == 1 for uids in seen.values()), "a Job was made anew"
+    assert [job["step"] for job in status["jobs"]] == STEPS
+    switches = [entry["to"] for entry in status["history"]]
+    assert [name for name in ("Canary", "FullOut", "Completing", "Complete") if name in switches] == [
+        "Canary",
+        "FullOut",
+        "Completing",
+        "Complete",
+    ]
+    assert scene.verify_load()["wrong"] == []
+
+
+def test_the_gateway_is_killed_in_mid_sweep(scene: Scenario, short: Callable[..., dict[str, Any]]) -> None:
+    scene.migrate(short(sweep=SLOW_SWEEP))
+    sweeping(scene)
+    scene.kube.run("delete", "pod", "-l", "app=rustfs", "--grace-period=0", "--force")
+    reaches(scene, "Completing", seconds=300)
+    load = scene.verify_load()
+    assert load["wrong"] == []
+    assert load["unreadable"] == []
+
+
+def test_a_migrate_job_is_killed_half_way(scene: Scenario, short: Callable[..., dict[str, Any]]) -> None:
+    scene.migrate(short(sweep=SLOW_SWEEP))
+    before = sweeping(scene)
+    scene.kube.run("delete", "pod", "-l", f"job-name={before['name']}", "--grace-period=0", "--force")
+    status = reaches(scene, "Completing", seconds=300)
+    after = next(job for job in status["jobs"] if job["step"] == "Sweep")
+    assert (after["uid"], after["state"]) == (before["uid"], "Complete")
+
+
+def sweeping(scene: Scenario) -> dict[str, Any]:
+    """Wait until the sweep has done some of its work and not all; gives its Job as status shows it."""
+
+    def probe() -> dict[str, Any] | None:
+        jobs = [job for job in scene.status().get("jobs", []) if job["step"] == "Sweep"]
+        return jobs[0] if jobs and jobs[0].get("scanned", 0) > 100 and jobs[0]["state"] == "Running" else None
+
+    return wait("a sweep at work", probe, 300, pause=0.2)
+
+
+def kill_operator(scene: Scenario) -> None:
+    system = Kube(scene.kube.kubectl, scene.kube.kubeconfig, "dualtrack-system")
+    try:
+        system.run("delete", "pod", "-l", "app.kubernetes.io/name=dualtrack", "--grace-period=0", "--force")
+    except KubeError as error:
+        assert "not found" in str(error).lower()
