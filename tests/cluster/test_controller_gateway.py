@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
+from dualtrack.adapters.acknowledgement import PATH
 from dualtrack.adapters.kinds import DEPLOYMENT, EVENT, JOB, LEASE, MIGRATION
 from dualtrack.adapters.kubernetes import (
     AlreadyExists,
@@ -24,7 +26,7 @@ from dualtrack.controller.act import execute
 from dualtrack.controller.metrics import OperatorMetrics
 from dualtrack.controller.reconcile import Core, PassError, Reconciler
 from dualtrack.rollout.decision import Action, Apply, Create, Decision, Delete, Event, MergePatch
-from dualtrack.rollout.world import Installation, Observation
+from dualtrack.rollout.world import Installation, Observation, Query, QueryFailure
 
 pytestmark = pytest.mark.cluster
 
@@ -415,3 +417,64 @@ async def test_a_migration_that_is_gone_is_done_and_leaves_no_series(
     outcome = await loop.once(namespace, "m")
     assert outcome.done
     assert b'name="m"' not in metrics.render()
+
+
+async def test_pods_are_asked_at_their_address_with_the_secrets_token(
+    gateway: KubernetesGateway, admin: Any, namespace: str
+) -> None:
+    async def acknowledge(request: web.Request) -> web.Response:
+        return web.json_response({"epoch": 1, "token": request.headers["Authorization"]})
+
+    application = web.Application()
+    application.add_routes([web.get(PATH, acknowledge)])
+    runner = web.AppRunner(application)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.2", 0).start()
+    mine = migration(namespace)
+    mine["spec"]["target"]["acknowledgement"]["port"] = runner.addresses[0][1]
+    await gateway.create(mine)
+    await gateway.create(deployment(namespace))
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "rustfs-1", "namespace": namespace, "labels": {"app": "rustfs"}},
+        "spec": {"automountServiceAccountToken": False, "containers": [{"name": "rustfs", "image": "i"}]},
+    }
+    admin.run("create", "serviceaccount", "default", "-n", namespace)
+    admin("create", "-f", "-", given=pod)
+    addressed = '{"status": {"podIP": "127.0.0.2", "podIPs": [{"ip": "127.0.0.2"}]}}'
+    admin(
+        "patch", "pod", "rustfs-1", "-n", namespace, "--subresource=status", "--type=merge", "-p", addressed
+    )
+    script = Script(Decision(status("Pending")))
+    loop, _ = reconciler(gateway, script)
+    try:
+        await loop.once(namespace, "m")
+        admin("create", "secret", "generic", "ack", "-n", namespace, "--from-literal=token=secret")
+        await loop.once(namespace, "m")
+    finally:
+        await runner.cleanup()
+    without, asked = (seen.acknowledgements for seen in script.seen)
+    assert without[0].body is None
+    assert f"Secret {namespace}/ack does not exist; create it" in without[0].error
+    assert [(answer.pod, answer.address) for answer in asked] == [("rustfs-1", "127.0.0.2")]
+    assert asked[0].body == {"epoch": 1, "token": "Bearer secret"}
+
+
+async def test_a_server_that_the_installation_does_not_name_is_not_asked(
+    gateway: KubernetesGateway, namespace: str
+) -> None:
+    await gateway.create(migration(namespace))
+    script = Script(Decision(status("Pending")))
+    core = Core(decide=script.decide, queries=lambda *_: (Query("q", "up[1m]", 1.0),))
+    listed = Installation("image", "Never", "dualtrack-job", "0", ("http://127.0.0.1:9",))
+    for installation in (Installation("image", "Never", "dualtrack-job", "0"), listed):
+        loop = Reconciler(gateway, installation, core, OperatorMetrics(), identity="test")
+        await loop.once(namespace, "m")
+    kinds = [
+        answer.kind
+        for seen in script.seen
+        for answer in seen.results.values()
+        if isinstance(answer, QueryFailure)
+    ]
+    assert kinds == ["Refused", "Unreachable"]
