@@ -12,18 +12,11 @@ from demo.kube import wait
 from demo.scenario import Scenario
 from scenes import reaches, target_env
 
-LONG = {"completing": {"soakSeconds": 600}}
-
 
 def revert(scene: Scenario, engine: str, ratio: str) -> None:
     """What `helm upgrade` or a GitOps tool would do: write our variables as somebody else."""
-    scene.kube.run(
-        "set",
-        "env",
-        "deployment/rustfs",
-        f"RUSTFS_METADATA_ENGINE={engine}",
-        f"RUSTFS_DUAL_TRACK_RATIO={ratio}",
-    )
+    env = (f"RUSTFS_METADATA_ENGINE={engine}", f"RUSTFS_DUAL_TRACK_RATIO={ratio}")
+    scene.kube.run("set", "env", "deployment/rustfs", *env)
 
 
 def test_an_env_put_back_by_another_manager_is_applied_again(

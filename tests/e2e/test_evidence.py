@@ -1,4 +1,4 @@
-"""What the evidence does to a migration: no data stops the clock, bad data pauses, one divergence acts at once."""
+"""What evidence does: no data stops the clock, bad data pauses, one divergence acts at once."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from demo.kube import Kube, KubeError, wait
+from demo.kube import Kube, wait
 from demo.scenario import Scenario
 from scenes import reaches
 
@@ -87,7 +87,4 @@ def sweeping(scene: Scenario) -> dict[str, Any]:
 
 def kill_operator(scene: Scenario) -> None:
     system = Kube(scene.kube.kubectl, scene.kube.kubeconfig, "dualtrack-system")
-    try:
-        system.run("delete", "pod", "-l", "app.kubernetes.io/name=dualtrack", "--grace-period=0", "--force")
-    except KubeError as error:
-        assert "not found" in str(error).lower()
+    system.delete("pod", "-l", "app.kubernetes.io/name=dualtrack", "--grace-period=0", "--force", wait=False)

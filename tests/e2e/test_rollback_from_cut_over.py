@@ -1,4 +1,4 @@
-"""Back from `kv_only`, after overwrites and deletes that only the rows know: a real MinIO reads everything."""
+"""Back from `kv_only`, after overwrites and deletes that only rows know: a real MinIO reads everything."""
 
 from __future__ import annotations
 
