@@ -2,8 +2,8 @@
 
 So there must be another one first: a snapshot outside the drive, newer than the last verification, opened
 again and compared before the marker goes to `Purged` and before the first file goes. Only files that a hold
-has put down are removed, and only where inode, size and time are still those, and where the store still has a
-row that is no older. Killed and started again, it goes on where it was.
+has put down are removed, each only while it is still that file and the store has a row that is no older.
+Killed and started again, it goes on where it was.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from dualtrack.engine.cleanup import preconditions, records, verification
 from dualtrack.engine.cleanup.records import HeldFile
 from dualtrack.engine.drive import HOLD_DIRECTORY
 from dualtrack.engine.marker import MarkerState
+from dualtrack.engine.metafile import MetaFile, MetaReader
 from dualtrack.engine.rows import Fingerprint, Row, RowState
 from dualtrack.engine.task import Task
 from dualtrack.errors import DifferenceError, IncompleteError, RefusedError
@@ -54,7 +55,7 @@ def _purge_batch(task: Task, name: str, batch: list[HeldFile]) -> None:
         if status is None:
             task.counts["absent"] += 1
             continue
-        if why := _objection(held, row, status):
+        if why := _objection(root, held, row, status):
             task.counts["kept"] += 1
             task.name(f"{held.target} ({held.bucket}/{held.key}): {why}")
             continue
@@ -70,14 +71,20 @@ def _purge_batch(task: Task, name: str, batch: list[HeldFile]) -> None:
     task.commit(cursor=(CURSOR, name.encode()))
 
 
-def _objection(held: HeldFile, row: Row | None, status: os.stat_result) -> str:
-    if not held.is_file(Fingerprint.of(status)):
+def _objection(root: str, held: HeldFile, row: Row | None, status: os.stat_result) -> str:
+    if not held.is_file(Fingerprint.of(status)) and not _same_content(root, held):
         return "is not the file that was held"
     if row is None or row.generation < held.generation:
         return "the store has no row, or an older one"
     if row.state is RowState.FS_RESIDENT:
         return "its row says that it is read from the file system"
     return ""
+
+
+def _same_content(root: str, held: HeldFile) -> bool:
+    """A drive that was copied since has other inodes; then the bytes decide."""
+    found = MetaReader().read(os.fsencode(f"{root}/{held.target}"))
+    return isinstance(found, MetaFile) and records.content_digest(found.data) == held.digest
 
 
 def _status(path: str) -> os.stat_result | None:

@@ -143,3 +143,25 @@ def whole(migrated: Path, tmp_path: Path) -> Bench:
 def small(migrated_small: Path, tmp_path: Path) -> Bench:
     drive = _copied(migrated_small, tmp_path / "d1")
     return Bench(drive, drive / ".dualtrack" / "store")
+
+
+@pytest.fixture(scope="session")
+def migrated_tiny(minio_drive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Nine objects, migrated and verified: small enough to be killed at many places. Copy it."""
+    drive = tmp_path_factory.mktemp("tiny") / "d1"
+    drive.mkdir()
+    for name in (".minio.sys", "anon", "odd-xldir", "xyz"):
+        _copied(minio_drive / name, drive / name)
+    Bench(drive, drive / ".dualtrack" / "store").migrate()
+    return drive
+
+
+@pytest.fixture
+def copies(tmp_path: Path) -> Callable[[Path], Bench]:
+    """Gives a fresh copy of a drive, each time another."""
+
+    def copy(source: Path) -> Bench:
+        drive = _copied(source, tmp_path / uuid.uuid4().hex)
+        return Bench(drive, drive / ".dualtrack" / "store")
+
+    return copy

@@ -20,7 +20,7 @@ from dualtrack.engine.verify import Verification
 class Bench(Protocol):
     drive: Path
 
-    def __getattr__(self, name: str): ...  # type: ignore[no-untyped-def]
+    def __getattr__(self, name: str): ...
 
 
 def test_a_drive_that_went_all_the_way_comes_back_byte_for_byte(whole: Bench, tmp_path: Path) -> None:

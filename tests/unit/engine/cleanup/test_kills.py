@@ -1,0 +1,201 @@
+"""Killed at a system call and started again: the end is the same, and no row lacks its file too early.
+
+`strace` kills the real command line on entry of the N-th call of a kind; nothing in the product knows of it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from dualtrack.engine import marker, naming, snapshot
+from dualtrack.engine.cleanup.directories import remove_directories
+from dualtrack.engine.cleanup.hold import hold
+from dualtrack.engine.cleanup.purge import purge
+from dualtrack.engine.drive import Drive
+from dualtrack.engine.marker import MarkerState
+from dualtrack.engine.rows import Row, is_system
+from dualtrack.engine.task import Task
+
+HOLD_CALLS = ("rename", "renameat2", "mkdir", "fsync", "fdatasync")
+PURGE_CALLS = ("rename", "unlink", "rmdir", "fsync", "fdatasync")
+RESTORE_CALLS = ("rename", "unlink", "mkdir", "fsync", "fdatasync", "utimensat")
+DIRECTORY_CALLS = ("rmdir", "fdatasync")
+POINTS = 2
+"""How many places of each kind of call are tried, spread from the first to the last."""
+
+Copy = Callable[[Path], "object"]
+pytestmark = pytest.mark.skipif(
+    subprocess.run(["which", "strace"], capture_output=True).returncode != 0, reason="strace is not installed"
+)
+
+
+def command(bench, *verb: str) -> list[str]:
+    main = "import sys; from dualtrack.cli.main import main; sys.exit(main())"
+    return [
+        *(sys.executable, "-c", main, "engine", *verb),
+        *("--drive", str(bench.drive), "--store", str(bench.store)),
+    ]
+
+
+def traced(arguments: list[str], *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["strace", "-f", "-qq", *options, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+    )
+
+
+def counted(arguments: list[str], calls: tuple[str, ...], log: Path) -> dict[str, int]:
+    """How often an undisturbed run makes each of the calls, on its busiest thread."""
+    done = traced(arguments, "-ff", "-o", str(log), "-e", "trace=" + ",".join(calls))
+    assert done.returncode == 0, done.stderr
+    counts: dict[str, int] = {}
+    for path in log.parent.glob(log.name + ".*"):
+        found = re.findall(r"^(\w+)\(", path.read_text(errors="replace"), re.MULTILINE)
+        for name in calls:
+            counts[name] = max(counts.get(name, 0), found.count(name))
+    return counts
+
+
+def kill_points(counts: dict[str, int], points: int = POINTS) -> Iterator[tuple[str, int]]:
+    for name, count in counts.items():
+        wanted = (
+            {1 + round(step * (count - 1) / max(1, points - 1)) for step in range(points)} if count else ()
+        )
+        for number in sorted(wanted):
+            yield name, number
+
+
+def killed(arguments: list[str], call: str, number: int) -> bool:
+    done = traced(arguments, "-e", f"trace={call}", "-e", f"inject={call}:signal=SIGKILL:when={number}")
+    assert done.returncode in (0, -signal.SIGKILL, 128 + signal.SIGKILL), done.stderr
+    return done.returncode != 0
+
+
+def again(arguments: list[str]) -> None:
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+def present_rows(bench) -> list[Row]:
+    with bench.task() as task:
+        rows = task.owner.scan(None, 10_000)
+    return [row for row in rows if row.present and not is_system(row.bucket)]
+
+
+def kept_bytes(bench) -> set[bytes]:
+    """The content of every held file."""
+    hold_folder = bench.drive / ".dualtrack" / "hold"
+    return {path.read_bytes() for path in hold_folder.rglob("*") if path.is_file()}
+
+
+def test_a_hold_killed_anywhere_ends_like_an_undisturbed_one(
+    copies: Copy, migrated_tiny: Path, tmp_path: Path
+) -> None:
+    verb = ("cleanup", "hold", "--server-stopped")
+    counts = counted(command(copies(migrated_tiny), *verb), HOLD_CALLS, tmp_path / "log")
+    kills = 0
+    for call, number in kill_points(counts):
+        bench = copies(migrated_tiny)
+        kills += killed(command(bench, *verb), call, number)
+        rows = present_rows(bench)
+        held = kept_bytes(bench)
+        for row in rows:
+            path = bench.drive / naming.meta_path(row.bucket, row.key)
+            assert row.data in held or path.read_bytes() == row.data, (call, number, row.key)
+        held_format = Drive.open(bench.drive).held
+        assert held_format or not held, (call, number)
+        again(command(bench, *verb))
+        assert bench.metas() == []
+        assert bench.held() == len(rows) == 9
+        assert Drive.open(bench.drive).held
+        assert marker.read(str(bench.drive)).state is MarkerState.KV_ONLY
+    assert kills > 6
+
+
+def to_held(bench, snapshot_dir: Path) -> None:
+    bench.run(hold)
+    bench.run(lambda task: snapshot.snapshot(task, str(snapshot_dir)))
+
+
+def to_purged(bench, snapshot_dir: Path) -> None:
+    to_held(bench, snapshot_dir)
+
+    def rest(task: Task) -> None:
+        purge(task, str(snapshot_dir))
+
+    bench.run(rest)
+    bench.run(remove_directories)
+
+
+def test_a_purge_killed_anywhere_ends_like_an_undisturbed_one(
+    copies: Copy, migrated_tiny: Path, tmp_path: Path
+) -> None:
+    prepared = copies(migrated_tiny)
+    to_held(prepared, tmp_path / "copy")
+    verb = ("cleanup", "purge", "--server-stopped", "--snapshot", str(tmp_path / "copy"))
+    counts = counted(command(copies(prepared.drive), *verb), PURGE_CALLS, tmp_path / "log")
+    kills = 0
+    for call, number in kill_points(counts):
+        bench = copies(prepared.drive)
+        kills += killed(command(bench, *verb), call, number)
+        if bench.held() < 9:
+            assert marker.read(str(bench.drive)).state is MarkerState.PURGED, (call, number)
+        again(command(bench, *verb))
+        assert bench.held() == 0
+        assert len(present_rows(bench)) == 9
+        assert marker.read(str(bench.drive)).state is MarkerState.PURGED
+    assert kills > 6
+
+
+def test_a_restore_killed_anywhere_gives_the_same_drive(
+    copies: Copy, migrated_tiny: Path, tmp_path: Path
+) -> None:
+    prepared = copies(migrated_tiny)
+    before = prepared.files()
+    to_purged(prepared, tmp_path / "copy")
+    counts = counted(command(copies(prepared.drive), "restore"), RESTORE_CALLS, tmp_path / "log")
+    kills = 0
+    for call, number in kill_points(counts):
+        bench = copies(prepared.drive)
+        kills += killed(command(bench, "restore"), call, number)
+        state = marker.read(str(bench.drive)).state
+        if not Drive.open(bench.drive).held:
+            assert bench.files() == before, (call, number)
+        if state is MarkerState.FS_AUTHORITATIVE:
+            assert not Drive.open(bench.drive).held, (call, number)
+        again(command(bench, "restore"))
+        assert bench.files() == before, (call, number)
+        assert marker.read(str(bench.drive)).state is MarkerState.FS_AUTHORITATIVE
+        assert not (bench.drive / ".dualtrack" / "format.json.orig").exists()
+    assert kills > 6
+
+
+def test_removing_directories_killed_anywhere_can_still_be_restored(
+    copies: Copy, migrated_tiny: Path, tmp_path: Path
+) -> None:
+    prepared = copies(migrated_tiny)
+    before, directories = prepared.files(), prepared.directories()
+    to_held(prepared, tmp_path / "copy")
+    prepared.run(lambda task: purge(task, str(tmp_path / "copy")))
+    verb = ("cleanup", "directories", "--server-stopped")
+    counts = counted(command(copies(prepared.drive), *verb), DIRECTORY_CALLS, tmp_path / "log")
+    kills = 0
+    for call, number in kill_points(counts):
+        bench = copies(prepared.drive)
+        kills += killed(command(bench, *verb), call, number)
+        again(command(bench, *verb))
+        again(command(bench, "restore"))
+        assert bench.files() == before, (call, number)
+        assert bench.directories() == directories, (call, number)
+    assert kills > 3

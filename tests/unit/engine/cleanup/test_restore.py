@@ -1,0 +1,229 @@
+"""Restoring after writes and deletes in `kv_only`: rows win, nothing comes back to life, nothing is lost."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dualtrack.engine import marker, naming, snapshot
+from dualtrack.engine.cleanup.hold import hold
+from dualtrack.engine.cleanup.purge import purge
+from dualtrack.engine.drive import Drive
+from dualtrack.engine.marker import Marker, MarkerState
+from dualtrack.engine.restore import restore
+from dualtrack.engine.rows import NO_FILE, Row, RowOrigin, RowState
+from dualtrack.engine.snapshot import put_of
+from dualtrack.engine.stores.protocol import Batch
+from dualtrack.engine.task import Task
+from dualtrack.engine.verify import Verification
+from dualtrack.errors import DifferenceError, MarkerError, OwnerError, StoreCorruptError
+
+
+def present(task: Task, prefix: str = "plain") -> list[Row]:
+    return [row for row in task.owner.scan(None, 10_000) if row.present and row.bucket == prefix]
+
+
+def overwrite(task: Task, row: Row, data: bytes, key: str | None = None) -> Row:
+    """As a data plane in `kv_only` commits: no file, origin KV."""
+    new = replace(
+        row,
+        key=key or row.key,
+        generation=task.owner.next_generation(),
+        origin=RowOrigin.KV,
+        fingerprint=NO_FILE,
+        mode=0o644,
+        mtime_ns=time.time_ns(),
+        data=data,
+    )
+    task.owner.commit(Batch(puts=(put_of(new),)))
+    return new
+
+
+def delete(task: Task, row: Row) -> None:
+    tombstone = Row.tombstone(row.bucket, row.key, task.owner.next_generation(), RowOrigin.KV)
+    task.owner.commit(Batch(puts=(put_of(tombstone),)))
+
+
+def meta(bench, row: Row) -> Path:
+    return bench.drive / naming.meta_path(row.bucket, row.key)
+
+
+def cut_over(bench) -> None:
+    """What `mark` does: the marker says that rows are the truth."""
+    with bench.task() as task:
+        uuid = task.owner.info().store_uuid
+    marker.write(
+        str(bench.drive), Marker(MarkerState.KV_ONLY, uuid, 0, "", task.now().isoformat(timespec="seconds"))
+    )
+
+
+@pytest.mark.parametrize("way", ["files still there", "held", "purged"])
+def test_what_was_written_and_deleted_in_kv_only_is_what_comes_back(small, tmp_path: Path, way: str) -> None:
+    if way == "files still there":
+        cut_over(small)
+    else:
+        small.run(hold)
+    if way == "purged":
+        small.run(lambda task: snapshot.snapshot(task, str(tmp_path / "copy")))
+        small.run(lambda task: purge(task, str(tmp_path / "copy")))
+    before = small.files()
+    with small.task() as task:
+        rows = present(task)
+        new = overwrite(task, rows[0], rows[1].data)
+        born = overwrite(task, rows[2], rows[2].data, key="born/in/kv")
+        delete(task, rows[3])
+    small.run(restore)
+
+    assert meta(small, new).read_bytes() == rows[1].data
+    assert meta(small, born).read_bytes() == rows[2].data
+    assert not meta(small, rows[3]).exists()
+    status = meta(small, new).stat()
+    assert (status.st_mtime_ns, status.st_mode & 0o777) == (new.mtime_ns, 0o644)
+    undone = [
+        path.read_bytes() for path in (small.drive / ".dualtrack" / "undo").rglob("*") if path.is_file()
+    ]
+    expected = sorted([rows[0].data, rows[3].data]) if way == "files still there" else []
+    assert sorted(undone) == expected
+    if way == "files still there":
+        untouched = {path for path in before if path not in {f"plain/{rows[i].key}/xl.meta" for i in (0, 3)}}
+        assert {path: small.files()[path] for path in untouched} == {path: before[path] for path in untouched}
+    # Files back every row again, so that a sweep may replace them and a verification finds all equal.
+    small.run(lambda task: Verification(task).run())
+    with small.task() as task:
+        assert all(row.origin is RowOrigin.FS for row in task.owner.scan(None, 10_000))
+
+
+def test_a_superseded_file_is_held_like_any_other(small) -> None:
+    cut_over(small)
+    small.run(lambda task: Verification(task, final=True).run())
+    with small.task() as task:
+        rows = present(task)
+        overwrite(task, rows[0], rows[1].data)
+        delete(task, rows[3])
+    held = small.run(hold)
+    assert held.counts["superseded"] == 2
+    assert small.metas() == []
+    small.run(restore)
+    assert meta(small, rows[0]).read_bytes() == rows[1].data
+    assert not meta(small, rows[3]).exists()
+
+
+def test_a_file_newer_than_its_row_is_refused_and_the_drive_stays_held(small) -> None:
+    small.run(hold)
+    with small.task() as task:
+        rows = present(task)
+        overwrite(task, rows[0], rows[1].data)
+    for row in (rows[0], rows[4]):
+        path = meta(small, row)
+        path.write_bytes(b"somebody else's")
+        later = time.time_ns() + 10**9
+        os.utime(path, ns=(later, later))
+    with small.task() as task:
+        with pytest.raises(DifferenceError, match="2 files are newer"):
+            restore(task)
+        assert sorted(name.split(":")[0] for name in task.names) == sorted(
+            f"plain/{row.key}" for row in (rows[0], rows[4])
+        )
+    assert meta(small, rows[0]).read_bytes() == b"somebody else's"
+    assert Drive.open(small.drive).held
+    assert marker.read(str(small.drive)).state is MarkerState.KV_ONLY
+    meta(small, rows[0]).unlink()
+    meta(small, rows[4]).unlink()
+    small.run(restore)
+    assert meta(small, rows[4]).read_bytes() == rows[4].data
+
+
+def test_objects_read_from_their_files_are_neither_held_nor_restored(small) -> None:
+    with small.task() as task:
+        row = present(task)[6]
+        resident = replace(row, generation=task.owner.next_generation(), state=RowState.FS_RESIDENT)
+        task.owner.commit(Batch(puts=(put_of(resident),)))
+    held = small.run(hold)
+    assert held.counts["resident"] == 1
+    assert small.metas() == [naming.object_directory(row.bucket, row.key)]
+    assert small.run(restore).counts["resident"] == 1
+    assert meta(small, row).read_bytes() == row.data
+
+
+def test_data_directories_that_no_version_names_stay_and_are_counted(small) -> None:
+    small.run(hold)
+    with small.task() as task:
+        row = present(task)[8]
+    orphan = meta(small, row).parent / "7b0c7a5e-3f4e-4d2c-9a51-0a6f6f1f2d3e"
+    orphan.mkdir()
+    (orphan / "part.1").write_bytes(b"x")
+    assert small.run(restore).counts["orphanDirectories"] == 1
+    assert (orphan / "part.1").exists()
+
+
+def test_a_lost_marker_on_a_held_drive_is_no_reason_to_guess(small) -> None:
+    small.run(hold)
+    (small.drive / ".dualtrack" / "marker.json").unlink()
+    with pytest.raises(MarkerError, match="held by its format"):
+        small.run(restore)
+
+
+def test_no_restore_beside_a_server_that_writes_rows_only(small) -> None:
+    small.run(hold)
+    with pytest.raises(OwnerError, match="kv_primary without fallback"):
+        small.run(restore, client_only=True)
+    assert small.metas() == []
+
+
+def test_a_snapshot_restores_a_drive_whose_store_is_lost(small, tmp_path: Path) -> None:
+    before = small.files()
+    small.run(hold)
+    small.run(lambda task: snapshot.snapshot(task, str(tmp_path / "copy")))
+    for name in os.listdir(small.store):
+        (small.store / name).unlink()
+    replace(small, store=tmp_path / "copy").run(restore)
+    assert small.files() == before
+
+
+def test_a_snapshot_is_the_store_of_its_time(small, tmp_path: Path) -> None:
+    with small.task() as task:
+        copy = tmp_path / "copy"
+        first = snapshot.snapshot(task, str(copy))
+        assert first.digest == str(task.owner.digest())
+        rows = present(task)
+        overwrite(task, rows[0], rows[1].data)
+        second = snapshot.snapshot(task, str(copy))
+        assert second.digest == str(task.owner.digest()) != first.digest
+        assert not (tmp_path / "copy.tmp").exists()
+        assert not (tmp_path / "copy.old").exists()
+
+
+def test_rows_written_during_a_snapshot_are_counted_apart(small, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(snapshot, "PAGE", 16)
+    with small.task() as task:
+        rows = present(task)
+        written: list[Row] = []
+
+        def report(scanned: int, committed: int, total: int | None) -> None:
+            if scanned > 40 and not written:
+                written.append(overwrite(task, rows[0], rows[1].data))
+
+        task.report = report
+        record = snapshot.snapshot(task, str(tmp_path / "copy"))
+        assert written
+        assert task.counts["newer"] == 1
+        assert record.count == task.owner.digest().count
+
+
+def test_a_flipped_bit_in_a_snapshot_is_found_before_a_purge(small, tmp_path: Path) -> None:
+    small.run(hold)
+    copy = tmp_path / "copy"
+    small.run(lambda task: snapshot.snapshot(task, str(copy)))
+    data = bytearray((copy / "data.mdb").read_bytes())
+    with small.task() as task:
+        place = data.index(present(task)[5].data[:64])
+    data[place + 40] ^= 1
+    (copy / "data.mdb").write_bytes(data)
+    held = small.held()
+    with pytest.raises(StoreCorruptError):
+        small.run(lambda task: purge(task, str(copy)))
+    assert small.held() == held
