@@ -101,7 +101,8 @@ class Promises:
         self, before: dict[str, Any], applied: int, created: int, *, held: bool
     ) -> None:
         operator, status = self.operator, self.operator.status
-        if not held or not _held(operator) or status.get("phase") == "RollingBack":
+        going_back = "RollingBack" in (status.get("phase"), before.get("phase"))
+        if not held or not _held(operator) or going_back:
             return
         same = (status.get("phase"), status.get("step")) == (before.get("phase"), before.get("step"))
         back = status.get("step") == "MarkKvPrimary" and before.get("step") == "ReadSwitch"
