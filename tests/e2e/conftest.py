@@ -27,15 +27,15 @@ SHORT: dict[str, Any] = {
         {
             "name": name,
             "ratioPercent": ratio,
-            "warmupSeconds": 4,
-            "observationSeconds": 10,
+            "warmupSeconds": 8,
+            "observationSeconds": 15,
             "deadlineSeconds": 900,
             "approval": "Automatic",
             "onFailure": "Pause",
         }
         for name, ratio in (("Canary", 20), ("FullOut", 100))
     ],
-    "completing": {"observationSeconds": 10, "soakSeconds": 10},
+    "completing": {"observationSeconds": 15, "soakSeconds": 10},
 }
 
 

@@ -22,7 +22,7 @@ def revert(scene: Scenario, engine: str, ratio: str) -> None:
 def test_an_env_put_back_by_another_manager_is_applied_again(
     scene: Scenario, short: Callable[..., dict[str, Any]]
 ) -> None:
-    scene.migrate(short(completing={"soakSeconds": 600, "observationSeconds": 10}))
+    scene.migrate(short(completing={"soakSeconds": 600, "observationSeconds": 15}))
     reaches(scene, "Canary", "Observing", seconds=180)
     wanted = target_env(scene)
     revert(scene, "fs", "0")

@@ -9,10 +9,10 @@ from demo.kube import wait
 from demo.scenario import Scenario
 from scenes import mmig, paused, reaches, run_in_gateway, target_env
 
-FAILURE_WINDOW_SECONDS = 20
+FAILURE_WINDOW_SECONDS = 30
 LONG_CANARY = [
-    {"name": "Canary", "ratioPercent": 50, "warmupSeconds": 4, "observationSeconds": 60},
-    {"name": "FullOut", "ratioPercent": 100, "warmupSeconds": 4, "observationSeconds": 10},
+    {"name": "Canary", "ratioPercent": 50, "warmupSeconds": 8, "observationSeconds": 60},
+    {"name": "FullOut", "ratioPercent": 100, "warmupSeconds": 8, "observationSeconds": 15},
 ]
 
 
