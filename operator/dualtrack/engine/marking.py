@@ -22,7 +22,7 @@ def mark(task: Task, lock: DriveLock, wanted: MarkerState) -> Marker:
     _ours(task, found)
     if found.state is wanted:
         return found
-    if abs(found.state.rank - wanted.rank) != 1 or wanted is MarkerState.PURGED:
+    if not _adjacent(found.state, wanted):
         raise MarkerError(
             f"{task.drive.path} is at {found.state}; its marker moves one state at a time, so not to {wanted}"
         )
@@ -38,6 +38,15 @@ def mark(task: Task, lock: DriveLock, wanted: MarkerState) -> Marker:
     if not task.dry_run:
         lock.move_marker(new)
     return new
+
+
+def _adjacent(found: MarkerState, wanted: MarkerState) -> bool:
+    """The way back from `Purged` is that from `KvOnly`: a restore."""
+    if wanted is MarkerState.PURGED:
+        return False
+    if found is MarkerState.PURGED:
+        return wanted is MarkerState.KV_PRIMARY
+    return abs(found.rank - wanted.rank) == 1
 
 
 def _ours(task: Task, found: Marker) -> None:
@@ -58,7 +67,7 @@ def _objection(task: Task, info: OwnerInfo, found: MarkerState, wanted: MarkerSt
     record = verified(task)
     if record is None or record["epoch"] != info.epoch:
         return f"no clean verification of epoch {info.epoch} is on record; run verify first"
-    if found is MarkerState.KV_ONLY:
+    if found.reached(MarkerState.KV_ONLY):
         return "" if record["kind"] == "full" else "run restore, then verify (without --final), first"
     swept = task.owner.meta("swept_epoch")
     if swept is None or int(swept) != info.epoch:

@@ -46,7 +46,7 @@ class Verification:
     files: DigestSum = field(default_factory=DigestSum)
     rows: DigestSum = field(default_factory=DigestSum)
     suspects: set[Place] = field(default_factory=set)
-    quarantined: list[str] = field(default_factory=list)
+    quarantined: set[str] = field(default_factory=set)
     unread: int = 0
     info: OwnerInfo = field(init=False)
     reader: DirectoryReader = field(init=False)
@@ -98,10 +98,13 @@ class Verification:
 
     def _count(self, place: Place, seen: Evidence, verdict: Verdict) -> None:
         task = self.task
+        if verdict is Verdict.RESIDENT:
+            name = f"{place[0]}/{place[1]}"
+            if name in self.quarantined:
+                return  # met as a row and as a problem
+            self.quarantined.add(name)
         task.scanned += 1
         task.counts[verdict.value] += 1
-        if verdict is Verdict.RESIDENT:
-            self.quarantined.append(f"{place[0]}/{place[1]}")
         if seen.row is not None and seen.row.present:
             self.rows.add(*place, seen.row.data)
             if verdict is Verdict.EQUAL:
@@ -153,7 +156,7 @@ class Verification:
             raise DifferenceError(f"digests differ: rows {self.rows.value()}, files {self.files.value()}")
         if (now.epoch, now.trust_floor, now.degraded) != (self.info.epoch, self.info.trust_floor, False):
             raise IncompleteError("the store's epoch or trust floor changed meanwhile; verify again")
-        unwaived = [name for name in self.quarantined if name not in self.waived]
+        unwaived = sorted(self.quarantined - self.waived)
         for name in unwaived:
             task.name(f"{name}: quarantined")
         if unwaived and self.strict:

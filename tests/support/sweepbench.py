@@ -1,0 +1,60 @@
+"""A real drive with a store beside it, and tasks on them as the command line makes them."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dualtrack.engine.drive import Drive
+from dualtrack.engine.migrate import Sweep
+from dualtrack.engine.owner import Owner, OwnerSettings
+from dualtrack.engine.pace import Pace
+from dualtrack.engine.task import Task
+from dualtrack.engine.verify import Verification
+
+MAP = 256 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    drive: Path
+    store: Path
+
+    @contextmanager
+    def owner(self) -> Iterator[Owner]:
+        settings = OwnerSettings(drive_id=Drive.open(self.drive).drive_id, map_size=MAP)
+        owner = Owner.open(str(self.drive), str(self.store), settings)
+        try:
+            yield owner
+        finally:
+            owner.close()
+
+    def task(self, owner: Owner, **changes: Any) -> Task:
+        run_id = f"test-{uuid.uuid4()}"
+        fence = owner.begin(run_id, 0)
+        return Task(Drive.open(self.drive), str(self.store), owner, fence, run_id, **changes)
+
+    def migrate(self, *, accept_deletions: bool = False, **changes: Any) -> Task:
+        with self.owner() as owner:
+            task = self.task(owner, **changes)
+            Sweep(task, Pace(None, None, lambda: 0.0), accept_deletions).run()
+            return task
+
+    def verify(self, *, final: bool = False, waived: frozenset[str] = frozenset(), **changes: Any) -> Task:
+        with self.owner() as owner:
+            task = self.task(owner, **changes)
+            Verification(task, final, waived).run()
+            return task
+
+    def record(self) -> dict[str, Any] | None:
+        with self.owner() as owner:
+            value = owner.meta("verified")
+        return json.loads(value) if value else None
+
+    def file(self, bucket: str, key: str) -> Path:
+        return self.drive / bucket / key / "xl.meta"
