@@ -216,20 +216,13 @@ class Draft:
         self.event(cause, f"{self.phase} paused in {self.step}: {message}", "Warning")
         self.delay = min(self.delay, 1.0)
 
-    def _delay_to_the_grid(self) -> float:
-        """Look again when the next interval ends at the latest: an interval that is judged late is lost."""
-        following = self.window.next_evaluation_time
-        if following is None or following <= self.now:
-            return self.delay
-        return min(self.delay, (following - self.now).total_seconds())
-
     def decision(self) -> Decision:
         """The draft as it leaves, validated once more: the API server would refuse a status that is not."""
         valid = MigrationStatus.model_validate(self.status.model_dump(by_alias=True))
         return Decision(
             status=valid.model_dump(by_alias=True, exclude_none=True, mode="json"),
             actions=tuple(self.actions),
-            delay_seconds=self._delay_to_the_grid(),
+            delay_seconds=self.delay,
             done=self.done,
         )
 
