@@ -33,6 +33,7 @@ from dualtrack.rollout import (
     jobs,
     kube,
     messages,
+    queries,
     stations,
     switching,
     traffic,
@@ -42,6 +43,7 @@ from dualtrack.rollout.draft import Draft
 from dualtrack.rollout.world import Observation
 
 _RECHECK_INVALID_SECONDS = 60.0
+_SHORTEST_DELAY_SECONDS = 0.5
 
 
 def decide(observation: Observation) -> Decision:
@@ -77,6 +79,14 @@ def _pass(draft: Draft) -> None:
     else:
         _forward(draft)
     approvals.refuse_unasked(draft)
+    _in_time_for_the_next_interval(draft)
+
+
+def _in_time_for_the_next_interval(draft: Draft) -> None:
+    following = draft.window.next_evaluation_time
+    if queries.watched(draft.status) and following is not None:
+        left = (following - draft.now).total_seconds()
+        draft.delay = min(draft.delay, max(_SHORTEST_DELAY_SECONDS, left))
 
 
 def _finish_switch(draft: Draft) -> None:

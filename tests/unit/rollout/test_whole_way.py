@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
@@ -70,6 +71,15 @@ def test_an_observed_phase_writes_once_an_interval(at: Any) -> None:
     writes = operator.writes
     operator.pass_time(150)
     assert operator.writes - writes <= 6
+
+
+def test_it_looks_again_in_time_for_the_next_interval(at: Any) -> None:
+    operator = at("Canary/Observing")
+    for _ in range(20):
+        delay = operator.step().delay_seconds
+        following = datetime.fromisoformat(operator.status["observation"]["nextEvaluationTime"]).timestamp()
+        assert operator.world.now + delay <= following
+        operator.world.advance(delay)
 
 
 def test_a_crash_after_the_actions_of_every_pass_changes_nothing_of_the_way(way: dict[str, Operator]) -> None:
