@@ -25,11 +25,12 @@ from dataclasses import dataclass, field
 from itertools import count, islice
 
 from dualtrack.engine import files, marker
+from dualtrack.engine.drive import HOLD_DIRECTORY
 from dualtrack.engine.journal import Journal, Token
 from dualtrack.engine.marker import MarkerState
 from dualtrack.engine.mode import Engine, Mode
 from dualtrack.engine.owner_api import OwnerInfo
-from dualtrack.engine.rows import ZERO, Generation, Row, RowDraft
+from dualtrack.engine.rows import ZERO, Generation, Row, RowDraft, RowOrigin, is_system
 from dualtrack.engine.stores.lmdb import LmdbStore
 from dualtrack.engine.stores.protocol import Batch, BatchResult, Digest, Outcome, Place, Put, StoreStats
 from dualtrack.engine.stripes import Stripes
@@ -205,8 +206,6 @@ class Owner:
         mark is cleared only when the file that it announced has been read.
         """
         places = self.dirty_places(limit)
-        if _holds_only_copy(self._drive):
-            return sum(self._keep_row(place) for place in places)
         settled = 0
         for start in range(0, len(places), DRAIN_GROUP):
             group = places[start : start + DRAIN_GROUP]
@@ -214,37 +213,46 @@ class Owner:
                 settled += self._drain_group(group, read)
         return settled
 
-    def _keep_row(self, place: Place) -> bool:
-        """With the marker at `KvOnly` a file is missing or older by design: the row wins.
-
-        The mark can only be of a write that was cut off before its answer.
-        """
-        assert self._journal is not None
-        with self.stripes.locked([place]):
-            _log.warning("drain bucket=%s key=%s: an unanswered write was cut off, the row stays", *place)
-            self._journal.clear(self._journal.tokens(place))
-        return True
-
     def _drain_group(self, places: list[Place], read: Callable[[str, str], RowDraft | None]) -> int:
         """Read these keys' files and commit their rows in one flush; the caller holds their stripes."""
         assert self._journal is not None
         marks: list[tuple[Token, ...]] = []
         puts: list[Put] = []
+        kept = 0
+        files_taken = _files_taken(self._drive)
         for place in places:
             tokens = self._journal.tokens(place)
+            if tokens and self._only_in_row(place, files_taken=files_taken):
+                _log.warning("drain bucket=%s key=%s: the row is later and stays", *place)
+                self._journal.clear(tokens)
+                kept += 1
+                continue
             put = self._row_of_file(place, read) if tokens else None
             if put is not None:
                 marks.append(tokens)
                 puts.append(put)
         if not puts:
-            return 0
+            return kept
         outcomes = self.commit(Batch(puts=tuple(puts))).outcomes
         settled = [
             tokens for tokens, outcome in zip(marks, outcomes, strict=True) if outcome is not Outcome.DIRTY
         ]
         for tokens in settled:
             self._journal.clear(tokens)
-        return len(settled)
+        return kept + len(settled)
+
+    def _only_in_row(self, place: Place, *, files_taken: bool) -> bool:
+        """Whether the row wins over the mark's file, missing or not.
+
+        It does where the row is of a write in `kv_only`, which marks nothing and leaves no file: so it is
+        later than every mark; and once cleanup has taken files away, which it begins only with an empty
+        journal, so that a mark can only be of a write that was cut off before its answer. Any other mark is
+        of a write in `kv_primary`: the file may be the only place that has it, whatever the marker says now.
+        """
+        row = self.store.get(*place)
+        if row is None or is_system(place[0]):
+            return False
+        return row.origin is RowOrigin.KV or files_taken
 
     def _row_of_file(self, place: Place, read: Callable[[str, str], RowDraft | None]) -> Put | None:
         """What the store has to hold for the file as it is now; None if the file cannot be read now."""
@@ -300,6 +308,13 @@ def _check_marker(drive: str | None, store: LmdbStore) -> None:
 
 def _holds_only_copy(drive: str | None) -> bool:
     return drive is not None and marker.read(drive).state.reached(MarkerState.KV_ONLY)
+
+
+def _files_taken(drive: str | None) -> bool:
+    """Whether cleanup has begun to take files away."""
+    if drive is None or not _holds_only_copy(drive):
+        return False
+    return marker.read(drive).state is MarkerState.PURGED or os.path.isdir(f"{drive}/{HOLD_DIRECTORY}")
 
 
 def _settle_trust(store: LmdbStore, journal: Journal | None, drive: str | None, mode: Mode | None) -> None:

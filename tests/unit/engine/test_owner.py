@@ -265,8 +265,9 @@ def test_a_drain_waits_for_the_writer_that_holds_the_stripe(own: Opener) -> None
     assert not owner.is_dirty("b", "k")
 
 
-def test_where_the_store_is_the_only_copy_a_drain_never_touches_a_row(own: Opener, tmp_path: Path) -> None:
+def test_where_cleanup_has_taken_files_a_drain_never_touches_a_row(own: Opener, tmp_path: Path) -> None:
     write_marker(tmp_path, MarkerState.KV_ONLY)
+    (tmp_path / ".dualtrack/hold").mkdir()
     owner = own()
     put(owner, "k", b"only")
     owner.mark("b", "k")

@@ -19,7 +19,7 @@ from dualtrack.engine.objects.layer import ObjectLayer
 from dualtrack.engine.objects.types import Attributes, Settings
 from dualtrack.engine.rows import Generation, Row, RowOrigin, RowState
 from dualtrack.engine.stores.protocol import Batch, Put
-from dualtrack.errors import MarkerError, StoreFullError, StoreLockedError
+from dualtrack.errors import MarkerError, StoreError, StoreFullError, StoreLockedError
 from layers import Body, Figures, mark, mode_of, new_drive, opened, sweep
 
 LATER = bytes(100_000)
@@ -279,6 +279,39 @@ def test_in_kv_only_a_full_store_fails_the_write_and_changes_nothing(drive: Path
             put(layer, "small", LATER)
         assert get(layer, "small") == b"small"
         assert {name for name in tree(drive) - before if name[0].endswith("xl.meta")} == set()
+
+
+def test_what_a_failing_store_left_dirty_before_the_cut_over_is_settled_before_kv_only_serves(
+    drive: Path,
+) -> None:
+    with full_store(drive, "kv_primary/1/true", Figures()) as layer:
+        put(layer, "small", LATER)
+        layer.delete("bucket", "large")
+        layer.keeping.drain = None
+    with opened(drive, "kv_only") as layer:
+        assert get(layer, "small") == LATER
+        assert keys(layer) == ["small"]
+        put(layer, "small", b"only a row")
+    with opened(drive, "kv_only") as layer:
+        owner = layer.opened.owner
+        assert owner is not None
+        owner.mark("bucket", "small")
+    with opened(drive, "kv_only") as layer:
+        assert get(layer, "small") == b"only a row"
+        assert layer.acknowledgement()["drives"][0]["journalDepth"] == 0  # type: ignore[index]
+
+
+def test_kv_only_does_not_start_while_a_dirty_key_cannot_be_read(drive: Path) -> None:
+    with opened(drive, "fs/1") as layer:
+        owner = layer.opened.owner
+        assert owner is not None
+        owner.mark("bucket", "small")
+        files.unlink(str(drive / "bucket/small/xl.meta"))
+        (drive / "bucket/small/xl.meta").symlink_to("nowhere")
+    with pytest.raises(StoreError), opened(drive, "kv_only"):
+        pass
+    with opened(drive, "fs/1") as layer:
+        assert layer.acknowledgement()["drives"][0]["journalDepth"] == 1  # type: ignore[index]
 
 
 # -- fs with a ratio -----------------------------------------------------------------------------------------

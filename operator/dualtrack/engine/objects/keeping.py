@@ -16,12 +16,13 @@ from collections.abc import Callable
 
 from dualtrack.engine.drive import Drive
 from dualtrack.engine.objects.drain import Drain
+from dualtrack.engine.objects.kv_only import OnlyPlane
 from dualtrack.engine.objects.kv_track import KV_ERRORS
 from dualtrack.engine.objects.opening import Opened
 from dualtrack.engine.objects.types import Settings
 from dualtrack.engine.rows import is_system
 from dualtrack.engine.walk import walk
-from dualtrack.errors import DriveError
+from dualtrack.errors import DriveError, StoreError
 
 _log = logging.getLogger(__name__)
 
@@ -37,10 +38,23 @@ class Keeping:
             if opened.owner is not None and opened.mode.ratio > 0
             else None
         )
+        self._settings = settings
+
+    def start(self) -> None:
+        """Begin the background work. Where rows alone answer, what an earlier process left dirty is settled
+        first: its file may have an answered write that no row has. `StoreError` if that is not possible."""
+        if self.drain is not None and isinstance(self._opened.plane, OnlyPlane):
+            self.drain.step()
+            left = self._opened.owner.info().journal_depth if self._opened.owner else 0
+            if left:
+                raise StoreError(
+                    f"{left} files on {self._opened.drive.path} are newer than their rows and unreadable; "
+                    "see what keeps them from being read, then start again"
+                )
         self.report(False)
-        if settings.inventory:
+        if self._settings.inventory:
             self._count.start()
-        if settings.drain and self.drain is not None:
+        if self._settings.drain and self.drain is not None:
             self.drain.start()
 
     @property

@@ -64,6 +64,11 @@ class ObjectLayer:
         self._changes = Changes(self._plane, opened.locked, self._buckets.versioning)
         self._uploads = Uploads(opened.fs, self._changes)
         self.keeping = Keeping(opened, settings)
+        try:
+            self.keeping.start()
+        except BaseException:
+            opened.close()
+            raise
 
     @classmethod
     def open(cls, drive_path: str, mode: Mode, settings: Settings, metrics: Meter) -> ObjectLayer:
