@@ -12,7 +12,8 @@ $python hack/lab.py tools
 trap '$python hack/lab.py cluster down --name "$name"' EXIT
 CLUSTER=${CLUSTER:-local} $python hack/lab.py cluster up --name "$name"
 KUBECONFIG=$($python hack/lab.py cluster kubeconfig --name "$name")
-export KUBECONFIG
+KUBECTL=${DUALTRACK_CACHE:-$PWD/.cache}/tools/bin/kubectl
+export KUBECONFIG KUBECTL
 .venv/bin/pytest tests/cluster "$@"
 CLUSTER=${CLUSTER:-local} $python hack/lab.py load --name "$name"
 DUALTRACK_E2E=$name .venv/bin/pytest tests/e2e "$@"
