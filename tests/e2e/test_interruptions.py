@@ -10,7 +10,7 @@ from demo.kube import Kube, wait
 from demo.scenario import Scenario
 from scenes import reaches
 
-SLOW_SWEEP = {"objectsPerDay": 20_000_000}
+SLOW_SWEEP = {"objectsPerDay": 20_000_000, "percentPerWeek": 1_000_000_000}
 STEPS = [
     "Inventory",
     "MarkDualWrite",
