@@ -10,6 +10,7 @@ from dualtrack.engine.cleanup.directories import remove_directories
 from dualtrack.engine.cleanup.hold import hold
 from dualtrack.engine.cleanup.preconditions import refuse_running_server
 from dualtrack.engine.cleanup.purge import purge
+from dualtrack.engine.drive import STORE_DIRECTORY
 from dualtrack.engine.task import Task
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Do one step. `RefusedError` says which precondition does not hold."""
     if arguments.server_stopped:
-        refuse_running_server(arguments.store)
+        for store in (arguments.store, *(f"{drive}/{STORE_DIRECTORY}" for drive in arguments.drive)):
+            refuse_running_server(store)
 
     def work(task: Task) -> None:
         match arguments.step:

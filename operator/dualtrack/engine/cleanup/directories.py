@@ -32,16 +32,17 @@ def remove_directories(task: Task) -> None:
             "cleanup purge"
         )
     after = (task.owner.cursor(CURSOR) or b"").decode() or None
+    blocked: set[str] = set()
     for name, batch in records.held_batches(task.owner, after):
         task.checkpoint()
         preconditions.ask_owner(task)
         with task.owner.locked([held.place for held in batch]):
-            _remove_batch(task, batch)
+            _remove_batch(task, batch, blocked)
         task.commit(cursor=(CURSOR, name.encode()))
     task.commit(meta={"cursor/" + CURSOR: None})
 
 
-def _remove_batch(task: Task, batch: list[HeldFile]) -> None:
+def _remove_batch(task: Task, batch: list[HeldFile], blocked: set[str]) -> None:
     root = task.drive.path
     candidates = _candidates(root, batch)
     _put_down(task, candidates, batch)
@@ -63,10 +64,14 @@ def _remove_batch(task: Task, batch: list[HeldFile]) -> None:
                 task.committed += 1
                 task.counts["removed"] += 1
                 touched.add(path)
-        elif path in rows:
-            task.counts["inUse" if why == "" else "blocked"] += 1
-            if why:
+        elif why:
+            # A prefix comes again with each of its batches, and is told once.
+            if path not in blocked:
+                blocked.add(path)
+                task.counts["blocked"] += 1
                 task.name(f"{path}: {why}")
+        elif path in rows:
+            task.counts["inUse"] += 1
     for parent in {os.path.dirname(path) for path in touched} - touched:
         if not task.dry_run:
             files.sync_directory(f"{root}/{parent}")

@@ -13,7 +13,6 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -99,11 +98,6 @@ class Bench:
 
     def held(self) -> int:
         return sum(len(names) for _, _, names in os.walk(self.drive / ".dualtrack" / "hold"))
-
-
-def later() -> datetime:
-    """A clock by which nothing on a drive changed just now."""
-    return datetime.now(UTC) + timedelta(minutes=5)
 
 
 def _copied(source: Path, target: Path) -> Path:
