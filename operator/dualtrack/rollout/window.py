@@ -20,7 +20,8 @@ from dualtrack.rollout.world import JsonObject, QueryResult, Series
 
 _RUNS_LIMIT = 64
 _GAP_SCRAPES = 2.5
-"""Two samples further apart than this many scrapes have a gap between them."""
+_GAP_SECONDS = 1.0
+"""Samples further apart than so many scrapes and seconds (a busy scraper) have a gap between them."""
 
 
 def started(
@@ -98,7 +99,8 @@ def unseen(
     expected = [kube.name(p) for p in kube.serving(pods)]
     if not expected:
         return "no pod is known to serve"
-    series = samples.checked(result, start, end, staleness=_GAP_SCRAPES * scrape)
+    gap = _GAP_SCRAPES * scrape + _GAP_SECONDS
+    series = samples.checked(result, start, end, staleness=gap)
     if isinstance(series, Unusable):
         return f"the pods' own report (rustfs_dual_track_info): {series.message}"
     for pod in expected:
@@ -107,7 +109,7 @@ def unseen(
         if any(start < time <= end for s in others for time, _ in s.points):
             return f"pod {pod} reported another engine, ratio or epoch"
         times = sorted(t for s in own if s not in others for t, value in s.points if value == 1)
-        if not _covers(times, start, end, _GAP_SCRAPES * scrape):
+        if not _covers(times, start, end, gap):
             return f"pod {pod} was not scraped all the time"
     return ""
 
