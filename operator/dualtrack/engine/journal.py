@@ -34,6 +34,7 @@ _DIRTY = 1
 _CLEAN = bytes(_SLOT.size)
 _BROKEN_OFFSET = len(_MAGIC)
 _BROKEN_FILE = "epoch.broken"
+_CLOSED = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +183,10 @@ class Journal:
         files.sync_directory(self._directory)
 
     def close(self) -> None:
-        os.close(self._descriptor)
+        """A mark that comes later fails: its descriptor must not be that of another file by then."""
+        with self._sync_lock, self._lock:
+            os.close(self._descriptor)
+            self._descriptor = _CLOSED
 
 
 def _offset(slot: int) -> int:

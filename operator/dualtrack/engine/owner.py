@@ -3,13 +3,6 @@
 Two fences stop whoever was owner before: the kernel's lock on `<store>/owner.lock`, and the term, raised at
 each opening and compared inside every transaction. A generation is (term, counter), so one that a killed
 owner gave is never given again, with nothing to write per generation.
-
-**Trust.** A row below the trust floor is not served. The floor is raised to "now" when the journal broke, and
-when an `fs` data plane comes with an epoch above the recorded one: until then files may have changed with no
-row and no mark. With the floor goes what relied on the rows: the record of the sweep and of the verification.
-A data plane in `kv_primary` or `kv_only` writes every row before it answers, so its epoch is recorded and the
-rows stay good; with a marker at `KvOnly` or `Purged` the store holds the only copy and the floor never moves.
-A restart alone raises the term, not the floor.
 """
 
 from __future__ import annotations
@@ -24,24 +17,20 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from itertools import count, islice
 
-from dualtrack.engine import files, marker
-from dualtrack.engine.drive import HOLD_DIRECTORY
+from dualtrack.engine import files, marker, trust
 from dualtrack.engine.journal import Journal, Token
-from dualtrack.engine.marker import MarkerState
-from dualtrack.engine.mode import Engine, Mode
+from dualtrack.engine.mode import Mode
 from dualtrack.engine.owner_api import OwnerInfo
 from dualtrack.engine.rows import ZERO, Generation, Row, RowDraft, RowOrigin, is_system
 from dualtrack.engine.stores.lmdb import LmdbStore
 from dualtrack.engine.stores.protocol import Batch, BatchResult, Digest, Outcome, Place, Put, StoreStats
 from dualtrack.engine.stripes import Stripes
 from dualtrack.engine.writer import Writer
-from dualtrack.errors import StoreLockedError, StoreVersionError
+from dualtrack.errors import StoreLockedError
 
 DRAIN_BATCH = 256
 DRAIN_GROUP = 32
 """Keys drained under one commit; writers of these wait for it."""
-UNMENDED = "unmended"
-"""Meta value: the journal broke after a sweep, and no sweep has been through the drive since."""
 _log = logging.getLogger(__name__)
 
 
@@ -81,12 +70,12 @@ class Owner:
         try:
             store = LmdbStore.open(store_dir, settings.drive_id, map_size=settings.map_size)
             opened.append(store.close)
-            _check_marker(drive, store)
+            trust.check_marker(drive, store)
             store.open_term()
             journal = Journal.open(marker.control_directory(drive)) if drive else None
             if journal is not None:
                 opened.append(journal.close)
-            _settle_trust(store, journal, drive, settings.mode)
+            trust.settle(store, journal, drive, settings.mode)
             return cls(store, lock, journal, drive, settings)
         except BaseException:
             for close in reversed(opened):
@@ -106,7 +95,7 @@ class Owner:
             fallback=mode.fallback if mode else True,
             boot_id=self._settings.boot_id,
             journal_depth=self._journal.depth if self._journal is not None else 0,
-            degraded=self._broken or self.meta(UNMENDED) is not None,
+            degraded=self._broken or self.meta(trust.UNMENDED) is not None,
             fence=self.store.fence(),
             trust_floor=self.trust_floor(),
         )
@@ -292,50 +281,3 @@ def _lock_store(store_dir: str) -> int:
         )
     os.pwrite(lock, json.dumps({"pid": os.getpid(), "host": os.uname().nodename}).encode().ljust(256), 0)
     return lock
-
-
-def _check_marker(drive: str | None, store: LmdbStore) -> None:
-    if drive is None:
-        return
-    found = marker.read(drive)
-    known = (store.meta("store_uuid") or b"").decode()
-    if found.store_uuid and found.store_uuid != known:
-        raise StoreVersionError(
-            f"the marker of {drive} ({found.state}) names store {found.store_uuid}, but this one is {known}; "
-            "give the --store that the drive was migrated to"
-        )
-
-
-def _holds_only_copy(drive: str | None) -> bool:
-    return drive is not None and marker.read(drive).state.reached(MarkerState.KV_ONLY)
-
-
-def _files_taken(drive: str | None) -> bool:
-    """Whether cleanup has begun to take files away."""
-    if drive is None or not _holds_only_copy(drive):
-        return False
-    return marker.read(drive).state is MarkerState.PURGED or os.path.isdir(f"{drive}/{HOLD_DIRECTORY}")
-
-
-def _settle_trust(store: LmdbStore, journal: Journal | None, drive: str | None, mode: Mode | None) -> None:
-    """Raise the trust floor where the rules in this module's docstring say so; record a new epoch."""
-    broken = journal is not None and journal.broken
-    known = store.meta("epoch") or b"0"
-    newer = mode is not None and mode.epoch > int(known)
-    from_files = newer and mode is not None and mode.engine is Engine.FS
-    meta: dict[str, bytes | None] = {}
-    if newer and mode is not None:
-        meta["epoch"] = str(mode.epoch).encode()
-    if (broken or from_files) and not _holds_only_copy(drive):
-        _log.info("trust floor term=%d broken=%s mode=%s", store.term, broken, mode)
-        meta["trust_floor"] = Generation(store.term, 0).pack()
-        # A sweep that had been through the drive already has to go again before anybody relies on the rows.
-        meta[UNMENDED] = b"1" if not from_files and store.meta("swept_epoch") else None
-        meta |= {"swept_epoch": None, "verified": None}
-    elif newer and mode is not None and store.meta("swept_epoch") == known:
-        # Every write has made its row since that sweep, so the rows are as complete in the new epoch.
-        meta["swept_epoch"] = str(mode.epoch).encode()
-    if meta:
-        store.commit(Batch(meta=meta))
-    if broken and journal is not None:
-        journal.mend_epoch()

@@ -158,3 +158,12 @@ def test_a_mark_that_cannot_be_flushed_is_raised_and_stays_dirty(
         journal.mark("b", "k", NOW)
     assert ("b", "k") in journal
     journal.close()
+
+
+def test_a_mark_after_the_end_fails_and_reaches_no_other_file(tmp_path: Path) -> None:
+    journal = Journal.open(str(tmp_path))
+    journal.close()
+    with open(tmp_path / "other", "w+b") as other:
+        with pytest.raises(OSError, match="descriptor"):
+            journal.mark("b", "k", NOW)
+        assert other.read() == b""

@@ -165,6 +165,42 @@ def test_a_new_epoch_leaves_rows_trusted_where_each_write_makes_a_row(
     assert owner.info().epoch == 9
 
 
+def test_a_sweep_counts_for_a_new_epoch_only_where_each_write_makes_a_row(
+    own: Opener, tmp_path: Path
+) -> None:
+    def swept(state: MarkerState, mode: Mode) -> bytes | None:
+        write_marker(tmp_path, state)
+        owner = own(mode)
+        found = owner.meta("swept_epoch")
+        owner.close()
+        return found
+
+    write_marker(tmp_path, MarkerState.DUAL_WRITE)
+    owner = own(fs("1", 3))
+    owner.commit(Batch(meta={"swept_epoch": b"3", "verified": b"{}"}))
+    owner.close()
+    assert swept(MarkerState.KV_ONLY, Mode(Engine.KV_ONLY, Decimal(1), False, 3)) == b"3"
+    assert swept(MarkerState.KV_ONLY, Mode(Engine.KV_PRIMARY, Decimal(1), False, 4)) == b"4"
+    assert swept(MarkerState.DUAL_WRITE, fs("1", 4)) == b"4"
+    assert swept(MarkerState.DUAL_WRITE, fs("0", 5)) is None
+    assert own().meta("verified") is None
+
+
+def test_a_journal_that_broke_after_a_sweep_is_told_until_the_next_one(own: Opener, tmp_path: Path) -> None:
+    write_marker(tmp_path, MarkerState.KV_PRIMARY)
+    owner = own(Mode(Engine.KV_PRIMARY, Decimal(1), True, 3))
+    owner.commit(Batch(meta={"swept_epoch": b"3"}))
+    owner.close()
+    broken = journal_module.Journal.open(str(tmp_path / ".dualtrack"))
+    broken.break_epoch()
+    broken.close()
+    for _ in range(2):
+        owner = own(Mode(Engine.KV_PRIMARY, Decimal(1), True, 3))
+        assert owner.info().degraded
+        assert owner.meta("swept_epoch") is None
+        owner.close()
+
+
 def fail_flush(_: int) -> None:
     raise OSError(errno.EIO, "injected")
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -198,3 +199,29 @@ def test_the_file_system_of_a_real_directory_is_known(tmp_path: Path) -> None:
     assert place.file_system("/proc") == 0x9FA0
     place.refuse_unsound(str(tmp_path))
     assert place.default_map_size(str(tmp_path)) >= 2**30
+
+
+def test_closing_waits_for_readers_and_ends_later_ones(tmp_path: Path) -> None:
+    filled(tmp_path, 500)
+    store = LmdbStore.open(str(tmp_path), "drive-1", map_size=MAP)
+    reads: list[int] = []
+    ended: list[StoreError] = []
+    begun = threading.Barrier(5)
+
+    def read() -> None:
+        begun.wait()
+        try:
+            while True:
+                reads.append(len(store.scan(None, 500)))
+        except StoreError as error:
+            ended.append(error)
+
+    readers = [threading.Thread(target=read) for _ in range(4)]
+    for reader in readers:
+        reader.start()
+    begun.wait()
+    store.close()
+    for reader in readers:
+        reader.join()
+    assert len(ended) == 4
+    assert set(reads) <= {500}

@@ -14,6 +14,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import threading
 import uuid
 from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
@@ -46,9 +47,13 @@ class LmdbStore(Reading):
     def __init__(self, env: lmdb.Environment, drive_id: str, tables: dict[str, Any]) -> None:
         super().__init__(drive_id, tables)
         self._env = env
+        self._path = env.path()
         self._tables = tables
         self._term = -1
         self._pid = os.getpid()
+        self._idle = threading.Condition()
+        self._active = 0
+        self._closed = False
 
     @classmethod
     def open(cls, directory: str, drive_id: str = "", *, map_size: int = 0) -> LmdbStore:
@@ -181,10 +186,14 @@ class LmdbStore(Reading):
             {bucket: count[1] for bucket, count in counts.items()},
             pages * self._env.stat()["psize"],
             info["map_size"],
-            os.path.getsize(os.path.join(self._env.path(), place.DATA_FILE)),
+            os.path.getsize(os.path.join(self._path, place.DATA_FILE)),
         )
 
     def close(self) -> None:
+        """Wait for transactions under way: one that is cut off from its map would crash the process."""
+        with self._idle:
+            self._closed = True
+            self._idle.wait_for(lambda: self._active == 0)
         self._env.close()
 
     def _check_term(self, txn: lmdb.Transaction) -> None:
@@ -224,8 +233,17 @@ class LmdbStore(Reading):
     def _transaction(self, *, write: bool) -> Iterator[lmdb.Transaction]:
         if os.getpid() != self._pid:
             raise StoreError("the store was opened by another process; open it again after a fork")
-        with _translated(self._env.path()), self._env.begin(write=write) as txn:
-            yield txn
+        with self._idle:
+            if self._closed:
+                raise StoreError("the store is closed; open it again")
+            self._active += 1
+        try:
+            with _translated(self._path), self._env.begin(write=write) as txn:
+                yield txn
+        finally:
+            with self._idle:
+                self._active -= 1
+                self._idle.notify_all()
 
 
 def _identify(env: lmdb.Environment, meta: Any, drive_id: str, directory: str) -> str:

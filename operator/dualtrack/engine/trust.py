@@ -1,0 +1,73 @@
+"""Which rows may be served, and whether this store is the drive's at all: settled when an owner opens it.
+
+A row below the trust floor is not served. The floor is raised to "now" when the journal broke, and
+when an `fs` data plane comes with an epoch above the recorded one: until then files may have changed with no
+row and no mark. With the floor goes what relied on the rows: the record of the sweep and of the verification.
+A data plane in `kv_primary` or `kv_only` writes every row before it answers, so its epoch is recorded and the
+rows stay good; with a marker at `KvOnly` or `Purged` the store holds the only copy and the floor never moves.
+A restart alone raises the term, not the floor.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from dualtrack.engine import marker
+from dualtrack.engine.journal import Journal
+from dualtrack.engine.marker import MarkerState
+from dualtrack.engine.mode import Engine, Mode
+from dualtrack.engine.rows import Generation
+from dualtrack.engine.stores.lmdb import LmdbStore
+from dualtrack.engine.stores.protocol import Batch
+from dualtrack.errors import StoreVersionError
+
+UNMENDED = "unmended"
+"""Meta value: the journal broke after a sweep, and no sweep has been through the drive since."""
+_log = logging.getLogger(__name__)
+
+
+def check_marker(drive: str | None, store: LmdbStore) -> None:
+    if drive is None:
+        return
+    found = marker.read(drive)
+    known = (store.meta("store_uuid") or b"").decode()
+    if found.store_uuid and found.store_uuid != known:
+        raise StoreVersionError(
+            f"the marker of {drive} ({found.state}) names store {found.store_uuid}, but this one is {known}; "
+            "give the --store that the drive was migrated to"
+        )
+
+
+def holds_only_copy(drive: str | None) -> bool:
+    return drive is not None and marker.read(drive).state.reached(MarkerState.KV_ONLY)
+
+
+def _files_taken(drive: str | None) -> bool:
+    """Whether cleanup has begun to take files away."""
+    if drive is None or not holds_only_copy(drive):
+        return False
+    return marker.read(drive).state is MarkerState.PURGED or os.path.isdir(f"{drive}/{HOLD_DIRECTORY}")
+
+
+def settle(store: LmdbStore, journal: Journal | None, drive: str | None, mode: Mode | None) -> None:
+    """Raise the trust floor where the rules in this module's docstring say so; record a new epoch."""
+    broken = journal is not None and journal.broken
+    known = store.meta("epoch") or b"0"
+    newer = mode is not None and mode.epoch > int(known)
+    from_files = newer and mode is not None and mode.engine is Engine.FS
+    meta: dict[str, bytes | None] = {}
+    if newer and mode is not None:
+        meta["epoch"] = str(mode.epoch).encode()
+    if (broken or from_files) and not holds_only_copy(drive):
+        _log.info("trust floor term=%d broken=%s mode=%s", store.term, broken, mode)
+        meta["trust_floor"] = Generation(store.term, 0).pack()
+        # A sweep that had been through the drive already has to go again before anybody relies on the rows.
+        meta[UNMENDED] = b"1" if not from_files and store.meta("swept_epoch") else None
+        meta |= {"swept_epoch": None, "verified": None}
+    elif newer and mode is not None and store.meta("swept_epoch") == known:
+        # Every write has made its row since that sweep, so the rows are as complete in the new epoch.
+        meta["swept_epoch"] = str(mode.epoch).encode()
+    if meta:
+        store.commit(Batch(meta=meta))
+    if broken and journal is not None:
+        journal.mend_epoch()
