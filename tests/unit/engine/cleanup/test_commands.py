@@ -1,0 +1,51 @@
+"""The plain commands of the command contract, on a store that lies beside its drive."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from dualtrack.cli.main import main
+from dualtrack.engine import marker
+from dualtrack.engine.marker import MarkerState
+
+
+def test_a_store_beside_the_drive_goes_all_the_way_with_a_warning(
+    small, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before, rows = small.files(), len(small.metas())
+    store, result = tmp_path / "store", tmp_path / "result.json"
+    small.store.rename(store)
+    where = ["--drive", str(small.drive), "--store", str(store), "--result-file", str(result)]
+
+    assert main(["engine", "cleanup", "hold", *where, "--server-stopped"]) == 0
+    assert "warning: the store" in capsys.readouterr().err
+    told = json.loads(result.read_bytes())
+    assert told["ok"] is True
+    assert told["verb"] == "cleanup hold"
+    assert told["drive"]["marker"] == "KvOnly"
+    assert "outside its drive" in told["warning"]
+    assert json.loads(told["formatJSON"])["format"] == "xl-single"
+
+    assert main(["engine", "cleanup", "purge", *where, "--server-stopped"]) == 0
+    assert (tmp_path / "store.snapshot" / "data.mdb").is_file()
+    assert main(["engine", "cleanup", "directories", *where, "--server-stopped"]) == 0
+    assert main(["engine", "ledger", *where]) == 0
+    told = json.loads(result.read_bytes())
+    assert told["counts"]["rows"] == rows
+    assert told["reportDigest"].startswith("blake3:")
+    assert os.path.getsize(result) <= 3 * 1024
+    assert small.metas() == []
+
+    assert main(["engine", "restore", *where]) == 0
+    assert small.files() == before
+    assert marker.read(str(small.drive)).state is MarkerState.FS_AUTHORITATIVE
+
+
+def test_a_missing_store_is_no_empty_one(small, tmp_path: Path) -> None:
+    where = ["--drive", str(small.drive), "--store", str(tmp_path / "typo")]
+    assert main(["engine", "restore", *where]) == 2
+    assert not (tmp_path / "typo").exists()
