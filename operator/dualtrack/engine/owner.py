@@ -208,7 +208,7 @@ class Owner:
         marks: list[tuple[Token, ...]] = []
         puts: list[Put] = []
         kept = 0
-        files_taken = _files_taken(self._drive)
+        files_taken = trust.files_taken(self._drive)
         for place in places:
             tokens = self._journal.tokens(place)
             if tokens and self._only_in_row(place, files_taken=files_taken):

@@ -11,8 +11,10 @@ A restart alone raises the term, not the floor.
 from __future__ import annotations
 
 import logging
+import os
 
 from dualtrack.engine import marker
+from dualtrack.engine.drive import HOLD_DIRECTORY
 from dualtrack.engine.journal import Journal
 from dualtrack.engine.marker import MarkerState
 from dualtrack.engine.mode import Engine, Mode
@@ -42,7 +44,7 @@ def holds_only_copy(drive: str | None) -> bool:
     return drive is not None and marker.read(drive).state.reached(MarkerState.KV_ONLY)
 
 
-def _files_taken(drive: str | None) -> bool:
+def files_taken(drive: str | None) -> bool:
     """Whether cleanup has begun to take files away."""
     if drive is None or not holds_only_copy(drive):
         return False
