@@ -18,6 +18,7 @@ from dualtrack.rollout.plan import Step
 
 REVERT = "Revert"
 REAPPLY = "Reapply"
+_REVERT_MARK = "RevertToDualWrite"
 
 
 def run(draft: Draft, mode: Mode) -> bool:
@@ -106,7 +107,7 @@ def _marked_back(draft: Draft, desired: EngineSettings) -> bool:
     """Taking back the read switch needs the marker that allows the file system's mode again."""
     if desired.engine != modes.FS or draft.traffic_phase() is not None:
         return True
-    return jobs.run(draft, "RevertToDualWrite", ("mark", "--state", "DualWrite")) is not None
+    return jobs.run(draft, _REVERT_MARK, ("mark", "--state", "DualWrite")) is not None
 
 
 def _rolling_out(draft: Draft, desired: EngineSettings) -> str:
@@ -157,6 +158,7 @@ def _overdue(draft: Draft, switch: SwitchStatus) -> bool:
     if modes.mode_of(draft.target.desired) == modes.CUT_OVER:
         before = modes.WITHOUT_FALLBACK  # The marker allows no more: the file system may lack writes already.
     draft.event(Reason.SWITCH_DEADLINE, f"not acknowledged within {deadline} s; back to {before}", "Warning")
+    jobs.renew(draft, _REVERT_MARK)  # the marker may have gone forward again since the last time
     begin(draft, before, REVERT)
     return True
 

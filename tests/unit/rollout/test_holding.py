@@ -268,6 +268,16 @@ def test_a_read_switch_past_its_deadline_moves_the_marker_back_first(at: At) -> 
     assert operator.world.marker == "DualWrite"
     assert operator.world.refused_starts == []
     resume(operator)
+    operator.run("Completing/ReadSwitch")
+    operator.step()
+    operator.step()
+    operator.world.pods_start = False
+    operator.pass_time(310)
+    operator.world.pods_start = True
+    operator.pass_time(200)
+    assert operator.world.marker == "DualWrite"  # the second time too
+    assert operator.world.refused_starts == []
+    resume(operator)
     operator.run("Completing/WarmUp")
     assert operator.world.refused_starts == []
 
