@@ -52,10 +52,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="kubectl mmig", description="Look at and steer a MetadataMigration")
-    top.add_argument(
-        "--kubeconfig", default=None, help="kubeconfig file (default: $KUBECONFIG, ~/.kube/config)"
-    )
+    where = "kubeconfig file (default: $KUBECONFIG, ~/.kube/config)"
+    top.add_argument("--kubeconfig", default=None, help=where)
     common = argparse.ArgumentParser(add_help=False)
+    # Before or after the verb, as kubectl takes it; left out here it must not undo what stood before.
+    common.add_argument("--kubeconfig", default=argparse.SUPPRESS, help=where)
     common.add_argument("name", help="name of the MetadataMigration")
     common.add_argument("-n", "--namespace", default=None, help="namespace (default: the context's)")
     verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
