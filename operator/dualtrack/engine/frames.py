@@ -2,7 +2,7 @@
 
 `formats/wire.py` reads MessagePack that a drive holds, with the caps of that format; this is our own protocol
 between two processes of ours, with caps of its own, so it has its own small importer of msgpack. A frame is
-at most 64 MiB; anything that does not decode as expected ends the connection with `OwnerError`.
+at most 320 MiB, a batch with the largest file in it; what does not decode ends the connection (`OwnerError`).
 Names travel as bytes (`os.fsencode`), because they need not be text.
 """
 
@@ -20,7 +20,7 @@ from dualtrack.engine.rows import Fingerprint, Generation, Row, RowOrigin, RowSt
 from dualtrack.engine.stores.protocol import Batch, BatchResult, Outcome, Put
 from dualtrack.errors import OwnerError
 
-MAX_FRAME = 64 * 1024 * 1024
+MAX_FRAME = 320 * 1024 * 1024
 _LENGTH = struct.Struct(">I")
 
 

@@ -51,10 +51,6 @@ def branch(segment: bytes) -> bytes:
     return segment + b"\0"
 
 
-def is_branch(stored: bytes) -> bool:
-    return len(stored) == LIMIT
-
-
 def pack_child(identifier: int) -> bytes:
     return _CHILD.pack(identifier)
 

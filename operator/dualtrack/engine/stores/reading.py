@@ -71,13 +71,13 @@ class Reading:
         start = max(within, keys.full_key(bucket, after)) if after is not None else within
         inclusive = after is None or start != keys.full_key(bucket, after)
         found: list[tuple[str, bytes]] = []
-        skip = len(os.fsencode(bucket)) + 1
+        skip, drive = len(os.fsencode(bucket)) + 1, self._drive
         with self._read() as txn:
             for full, value in islice(self._index.iterate(txn, start, inclusive=inclusive), limit):
                 if not full.startswith(within):
                     break
-                summary, _ = envelope.unpack_index(self._drive, full, value)
-                found.append((os.fsdecode(full[skip:]), summary))
+                summary = envelope.index_summary(drive, full, value)
+                found.append((full[skip:].decode("utf-8", "surrogateescape"), summary))
         return found
 
     def meta(self, name: str) -> bytes | None:

@@ -14,6 +14,8 @@ from dualtrack.engine.stores import keys
 
 class Cursor(Protocol):
     def set_range(self, key: bytes) -> bool: ...
+    def next(self) -> bool: ...
+    def key(self) -> Any: ...
     def iternext(self, keys: bool = ..., values: bool = ...) -> Iterator[Any]: ...
     def getmulti(self, keys: list[bytes]) -> Any: ...
 
@@ -63,7 +65,7 @@ class Table:
 
     def iterate(self, txn: Transaction, start: bytes, *, inclusive: bool) -> Iterator[tuple[bytes, bytes]]:
         """(full key, value) from `start` on, in order."""
-        yield from self._walk(txn, self.main, b"", b"", start, inclusive)
+        return self._walk(txn, self.main, b"", b"", start, inclusive)
 
     def _descend(self, txn: Transaction, full: bytes, new_child: Callable[[], int] | None) -> bytes | None:
         """The key under which a long full key lies in the table of long keys; None if no branch leads
@@ -90,15 +92,22 @@ class Table:
         first, rest = start[:size], start[size:]
         seek = prefix + (keys.branch(first) if rest else first)
         cursor = txn.cursor(db=table)
-        if not cursor.set_range(seek):
+        found = cursor.set_range(seek)
+        if found and not inclusive and not rest and cursor.key() == seek:
+            found = cursor.next()
+        if not found:
             return
         depth = len(prefix)
-        for stored, value in cursor.iternext(keys=True, values=True):
+        for item in cursor.iternext(keys=True, values=True):
+            stored = item[0]
             if depth and stored[:depth] != prefix:
                 return
-            if keys.is_branch(stored):
+            if len(stored) == keys.LIMIT:  # a branch
                 deeper = rest if stored == seek else b""
                 inner = inclusive or not deeper
-                yield from self._walk(txn, self.long, bytes(value), before + stored[depth:-1], deeper, inner)
-            elif inclusive or stored != seek or rest:
-                yield before + stored[depth:], value
+                down = before + stored[depth:-1]
+                yield from self._walk(txn, self.long, bytes(item[1]), down, deeper, inner)
+            elif depth:
+                yield before + stored[depth:], item[1]
+            else:
+                yield item
