@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dualtrack.api.conditions import Reason
 from dualtrack.api.phases import FixedPhase
-from dualtrack.api.status_parts import RollbackStatus
+from dualtrack.api.status_parts import RollbackStatus, SwitchStage
 from dualtrack.rollout import jobs, plan, travel
 from dualtrack.rollout.draft import Draft, back_reach
 from dualtrack.rollout.plan import Reach
@@ -19,6 +19,12 @@ def begin(draft: Draft, cause: Reason, message: str, *, actor: str = "operator")
     """Turn round here. The station is recorded, so that the way stays the same whatever happens on it."""
     origin, step = draft.phase, draft.step
     way = plan.back(back_reach(draft))
+    switch = draft.status.switch
+    if switch is not None and switch.stage == SwitchStage.APPLY:
+        # What was wanted has not been applied, and the marker may not allow it any more. Until the way back
+        # switches for itself, nothing is wanted, and whatever runs now counts as weaker.
+        draft.set_target(desired=None, pods=None)
+        draft.set(epoch=(draft.status.epoch or 1) + 1)
     draft.set(
         rollback=RollbackStatus(
             from_phase=origin, from_step=step, start_time=draft.now, cause=cause.value, message=message

@@ -97,7 +97,7 @@ def _apply(draft: Draft, desired: EngineSettings, switch: SwitchStatus) -> None:
         return
     if switch.purpose == REVERT and not _marked_back(draft, desired):
         return
-    owned = switch.previous is not None or bool(draft.target.reapply_count)
+    owned = switch.previous is not None or bool(draft.target.reapply_count) or _going_back(draft)
     draft.act(intent.apply_target(draft, desired, owned=owned))
     draft.set(switch=switch.model_copy(update={"stage": SwitchStage.ROLL_OUT.value}))
     draft.await_(messages.awaiting(draft, f"applied {modes.mode_of(desired)}; rolling out"), delay=2.0)

@@ -118,6 +118,21 @@ def test_the_way_back_does_not_need_a_healthy_store(at: At) -> None:
     operator.run("RolledBack/")
 
 
+def test_a_switch_that_was_only_recorded_is_not_carried_out_on_the_way_back(at: At) -> None:
+    operator = at("Completing/ReadSwitch")
+    operator.step()
+    operator.step()
+    operator.world.pods_start = False
+    while operator.status["switch"]["purpose"] != "Revert":
+        operator.world.advance(10)
+        operator.step()
+    operator.world.pods_start = True
+    operator.command("rollback.1.r1")
+    operator.run("RolledBack/")
+    assert settings(operator.world)[-2:] == [("kv_primary", "1", "true"), ("fs", "0", "true")]
+    assert operator.world.refused_starts == []
+
+
 def test_suspension_does_not_stop_the_way_back(at: At) -> None:
     operator = at("Canary/Observing")
     operator.world.migration["spec"]["suspend"] = True
