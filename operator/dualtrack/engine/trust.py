@@ -1,17 +1,18 @@
 """Which rows may be served, and whether this store is the drive's at all: settled when an owner opens it.
 
-A row below the trust floor is not served. The floor is raised to "now" when the journal broke, and
-when an `fs` data plane comes with an epoch above the recorded one: until then files may have changed with no
-row and no mark. With the floor goes what relied on the rows: the record of the sweep and of the verification.
-A data plane in `kv_primary` or `kv_only` writes every row before it answers, so its epoch is recorded and the
-rows stay good; with a marker at `KvOnly` or `Purged` the store holds the only copy and the floor never moves.
-A restart alone raises the term, not the floor.
+A row below the trust floor is not served. The floor is raised to "now" when the journal broke, and when an
+`fs` data plane comes with another epoch than the recorded one, or with less on the dual track than the last
+one had: files may change then with no row and no mark. With the floor goes what relied on the rows: the
+record of the sweep and of the verification. A data plane in `kv_primary` or `kv_only` writes every row before
+it answers, so its epoch is recorded and the rows stay good; with a marker at `KvOnly` or `Purged` the store
+holds the only copy and the floor never moves. A restart alone raises the term, not the floor.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+from decimal import Decimal
 
 from dualtrack.engine import marker
 from dualtrack.engine.drive import HOLD_DIRECTORY
@@ -52,24 +53,36 @@ def files_taken(drive: str | None) -> bool:
 
 
 def settle(store: LmdbStore, journal: Journal | None, drive: str | None, mode: Mode | None) -> None:
-    """Raise the trust floor where the rules in this module's docstring say so; record a new epoch."""
+    """Raise the trust floor where the rules in this module's docstring say so; record mode and epoch."""
     broken = journal is not None and journal.broken
     known = store.meta("epoch") or b"0"
-    newer = mode is not None and mode.epoch > int(known)
-    from_files = newer and mode is not None and mode.engine is Engine.FS
+    new_epoch = mode is not None and mode.epoch != int(known)
+    untracked = mode is not None and mode.engine is Engine.FS and (new_epoch or _weaker(store, mode))
     meta: dict[str, bytes | None] = {}
-    if newer and mode is not None:
-        meta["epoch"] = str(mode.epoch).encode()
-    if (broken or from_files) and not holds_only_copy(drive):
+    if mode is not None:
+        meta |= {"epoch": str(mode.epoch).encode(), "mode": f"{mode.engine} {mode.ratio}".encode()}
+    if (broken or untracked) and not holds_only_copy(drive):
         _log.info("trust floor term=%d broken=%s mode=%s", store.term, broken, mode)
         meta["trust_floor"] = Generation(store.term, 0).pack()
         # A sweep that had been through the drive already has to go again before anybody relies on the rows.
-        meta[UNMENDED] = b"1" if not from_files and store.meta("swept_epoch") else None
+        meta[UNMENDED] = b"1" if not untracked and store.meta("swept_epoch") else None
         meta |= {"swept_epoch": None, "verified": None}
-    elif newer and mode is not None and store.meta("swept_epoch") == known:
+    elif new_epoch and mode is not None and store.meta("swept_epoch") == known:
         # Every write has made its row since that sweep, so the rows are as complete in the new epoch.
         meta["swept_epoch"] = str(mode.epoch).encode()
     if meta:
         store.commit(Batch(meta=meta))
     if broken and journal is not None:
         journal.mend_epoch()
+
+
+def _weaker(store: LmdbStore, mode: Mode) -> bool:
+    """Whether the last data plane tracked more than this one will, so that some rows are kept up no
+    longer.
+    """
+    last = store.meta("mode")
+    if last is None:
+        return False
+    engine, ratio = last.decode().split()
+    order = tuple(Engine)
+    return (order.index(mode.engine), mode.ratio) < (order.index(Engine(engine)), Decimal(ratio))

@@ -181,8 +181,8 @@ def test_a_sweep_counts_for_a_new_epoch_only_where_each_write_makes_a_row(
     owner.close()
     assert swept(MarkerState.KV_ONLY, Mode(Engine.KV_ONLY, Decimal(1), False, 3)) == b"3"
     assert swept(MarkerState.KV_ONLY, Mode(Engine.KV_PRIMARY, Decimal(1), False, 4)) == b"4"
-    assert swept(MarkerState.DUAL_WRITE, fs("1", 4)) == b"4"
-    assert swept(MarkerState.DUAL_WRITE, fs("0", 5)) is None
+    assert swept(MarkerState.KV_PRIMARY, Mode(Engine.KV_PRIMARY, Decimal(1), True, 4)) == b"4"
+    assert swept(MarkerState.DUAL_WRITE, fs("1", 5)) is None
     assert own().meta("verified") is None
 
 
@@ -199,6 +199,29 @@ def test_a_journal_that_broke_after_a_sweep_is_told_until_the_next_one(own: Open
         assert owner.info().degraded
         assert owner.meta("swept_epoch") is None
         owner.close()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "trusted"),
+    [
+        (fs("0.5", 3), fs("0.5", 3), True),
+        (fs("0.5", 3), fs("1", 3), True),
+        (fs("0.5", 3), fs("0.5", 4), False),
+        (fs("0.5", 3), fs("0.5", 2), False),
+        (fs("0.5", 3), fs("0.4", 3), False),
+        (fs("0.5", 3), fs("0", 0), False),
+        (Mode(Engine.KV_PRIMARY, Decimal(1), True, 3), fs("1", 3), False),
+    ],
+)
+def test_less_on_the_dual_track_or_another_epoch_ends_trust(
+    own: Opener, tmp_path: Path, before: Mode, after: Mode, trusted: bool
+) -> None:
+    owner = own(before)
+    put(owner, "k")
+    owner.close()
+    owner = own(after)
+    assert (owner.get("b", "k").generation >= owner.trust_floor()) is trusted
+    assert owner.info().epoch == after.epoch
 
 
 def fail_flush(_: int) -> None:
