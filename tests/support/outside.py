@@ -285,8 +285,7 @@ class World:
                 add(f"{latency}_count", count, track=each)
                 add(f"{latency}_bucket", count * (1 - self.slow_share), track=each, le="100.0")
                 add(f"{latency}_bucket", count, track=each, le="+Inf")
-        compared = requests * share if engine == "fs" else 0.0  # only reads from files are compared
-        add("rustfs_consistency_checks_total", compared)
+        add("rustfs_consistency_checks_total", requests * share)
         add("rustfs_consistency_errors_total", self.divergences)
         self.divergences = 0
 

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from dualtrack.api.conditions import ConditionType, Reason
 from dualtrack.api.gates import Gate, OnInsufficient, OnNoData, Preset, Severity
 from dualtrack.api.status_parts import GateStatus, Verdict
-from dualtrack.rollout import failing, gates, kube, messages, modes, presets, queries, samples, window
+from dualtrack.rollout import failing, gates, kube, messages, presets, queries, samples, window
 from dualtrack.rollout.draft import Draft, Judgement
 from dualtrack.rollout.gates import Count, Measured
 from dualtrack.rollout.queries import Agenda
@@ -42,7 +42,7 @@ def _judge(draft: Draft, agenda: Agenda) -> None:
     draft.set(gates=tuple(statuses[g.name] for g in draft.spec.gates))
     interval = draft.spec.evaluation.interval_seconds
     if agenda.counting:
-        _count(draft, agenda, [(_applied(draft, g), statuses[g.name]) for g in agenda.gates])
+        _count(draft, agenda, [(g, statuses[g.name]) for g in agenda.gates])
     else:
         draft.set(observation=window.passed_by(draft.window, agenda.at, interval))
     _availability(draft, agenda, [f for f in found.values() if isinstance(f, Unusable)])
@@ -77,16 +77,6 @@ def _count(draft: Draft, agenda: Agenda, pairs: list[tuple[Gate, GateStatus]]) -
         counts=counts,
     )
     draft.set(observation=moved.model_copy(update={"verdict": verdict.value, "message": unseen or None}))
-
-
-def _applied(draft: Draft, gate: Gate) -> Gate:
-    """The gate as it applies now. Servers compare the tracks only while they read from files: afterwards
-    there are no comparisons to wait for. A difference that is counted all the same still acts."""
-    desired = draft.target.desired
-    compared = desired is not None and desired.engine == modes.FS
-    if gate.preset is Preset.CONSISTENCY_ERRORS and not compared:
-        return gate.model_copy(update={"on_no_data": OnNoData.PASS})
-    return gate
 
 
 def _measure(draft: Draft, gate: Gate, agenda: Agenda) -> Measured | Unusable:
@@ -200,7 +190,7 @@ def _judge_whole(draft: Draft, agenda: Agenda) -> None:
             failing.gate_failed(draft, gate, verdicts[gate.name])
             return
     draft.judged = _judgement(draft, verdicts)
-    pairs = [(_applied(draft, g), verdicts[g.name]) for g in draft.spec.gates]
+    pairs = [(g, verdicts[g.name]) for g in draft.spec.gates]
     draft.set_window(verdict=gates.overall(pairs).value)
 
 
@@ -219,7 +209,7 @@ def _whole_gate(draft: Draft, gate: Gate, agenda: Agenda, begun: datetime, statu
 
 def _judgement(draft: Draft, verdicts: dict[str, GateStatus]) -> Judgement:
     """Leaving needs a pass of every gate that counts, and one Normal gate that really measured."""
-    counting = [_applied(draft, g) for g in draft.spec.gates if g.severity is not Severity.OBSERVE]
+    counting = [g for g in draft.spec.gates if g.severity is not Severity.OBSERVE]
     measured = any(
         g.severity is Severity.NORMAL and verdicts[g.name].verdict == Verdict.PASS for g in counting
     )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -369,6 +370,54 @@ def test_a_planted_difference_is_counted_once_a_read_and_named(
         assert figures.counts["rustfs_consistency_checks_total"] == 2
         assert figures.counts["rustfs_consistency_errors_total"] == 1
         assert "bucket=bucket key='small'" in caplog.text
+
+
+def test_a_row_that_answers_in_kv_primary_is_compared_with_its_file(drive: Path) -> None:
+    figures = Figures()
+    with opened(drive, "kv_primary/1/true", figures=figures) as layer:
+        layer.stat("bucket", "large")
+        assert figures.counts["rustfs_consistency_checks_total"] == 1
+        assert figures.counts["rustfs_consistency_errors_total"] == 0
+        layer.opened.fs.write("bucket", "small", (drive / "bucket/large/xl.meta").read_bytes())
+        layer.stat("bucket", "small")
+        assert figures.counts["rustfs_consistency_errors_total"] == 1
+
+
+@pytest.mark.parametrize("plant", ["other-summary", "no-entry", "entry-of-a-deleted-object"])
+def test_a_row_that_answers_in_kv_only_is_compared_with_the_index(drive: Path, plant: str) -> None:
+    figures = Figures()
+    with opened(drive, "kv_only", figures=figures) as layer:
+        owner = layer.opened.owner
+        assert owner is not None
+        layer.stat("bucket", "large")
+        with pytest.raises(NoSuchKey):
+            layer.stat("bucket", "never-there")
+        assert figures.counts["rustfs_consistency_checks_total"] == 2
+        assert figures.counts["rustfs_consistency_errors_total"] == 0
+        listed = dict(owner.scan_index("bucket", "", None, 10))
+        found = {"other-summary": {"small": listed["large"]}, "no-entry": {}}.get(
+            plant, {"gone": listed["large"]}
+        )
+        key = "gone" if plant == "entry-of-a-deleted-object" else "small"
+        layer.opened.kv.keeper = IndexOf(owner, found)
+        with suppress(NoSuchKey):
+            layer.stat("bucket", key)
+        assert figures.counts["rustfs_consistency_errors_total"] == 1
+
+
+class IndexOf:
+    """The store's owner with another index: as if the two tables had come apart on disk."""
+
+    def __init__(self, owner: Any, entries: dict[str, bytes]) -> None:
+        self._owner, self._entries = owner, entries
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._owner, name)
+
+    def scan_index(self, bucket: str, prefix: str, after: str | None, limit: int) -> list[tuple[str, bytes]]:
+        return [(key, entry) for key, entry in sorted(self._entries.items()) if key.startswith(prefix)][
+            :limit
+        ]
 
 
 @pytest.mark.parametrize(

@@ -71,10 +71,17 @@ class PrimaryPlane(FsPlane):
     """
 
     def __init__(
-        self, fs: FsTrack, meter: Meter, kv: KvTrack, fallback: bool, wake: Callable[[], None]
+        self,
+        fs: FsTrack,
+        meter: Meter,
+        kv: KvTrack,
+        shadow: Shadow,
+        fallback: bool,
+        wake: Callable[[], None],
     ) -> None:
         super().__init__(fs, meter)
         self._kv = kv
+        self._shadow = shadow
         self._keeper = kv.keeper
         self.fallback = fallback
         self._wake = wake
@@ -88,6 +95,7 @@ class PrimaryPlane(FsPlane):
         try:
             row = self._kv.get(bucket, key)
             if row is not None and row.state is not RowState.FS_RESIDENT and self._kv.trusted(row):
+                self._shadow.compare_file(bucket, key)
                 return row.data if row.present else None
         except KV_ERRORS as error:
             if not self.fallback:

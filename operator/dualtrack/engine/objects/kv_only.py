@@ -16,6 +16,7 @@ from dualtrack.engine.objects.cursors import RowVersions
 from dualtrack.engine.objects.documents import Track, data_directories
 from dualtrack.engine.objects.errors import Unavailable
 from dualtrack.engine.objects.fs_track import FsTrack, meta_file
+from dualtrack.engine.objects.index_check import IndexCheck
 from dualtrack.engine.objects.kv_track import KV_ERRORS, KvTrack
 from dualtrack.engine.objects.pages import Cursor
 from dualtrack.engine.objects.plane import FsPlane, Wanted, index_cursor
@@ -27,15 +28,17 @@ from dualtrack.engine.summary import Summary
 class OnlyPlane(FsPlane):
     """`kv_only`: an object of inline data touches no path at all."""
 
-    def __init__(self, fs: FsTrack, meter: Meter, kv: KvTrack) -> None:
+    def __init__(self, fs: FsTrack, meter: Meter, kv: KvTrack, check: IndexCheck) -> None:
         super().__init__(fs, meter)
         self.kv = kv
+        self._check = check
 
     def track(self, bucket: str, key: str) -> Track:
         return "kv"
 
     def load(self, bucket: str, key: str) -> bytes | None:
         row = self._row(bucket, key)
+        self._check.compare(bucket, key, row)
         if row is not None and row.state is RowState.FS_RESIDENT:
             return FsPlane.load(self, bucket, key)
         return row.data if row is not None and row.present else None

@@ -20,6 +20,7 @@ from dualtrack.engine.marker import Marker, MarkerState, control_directory
 from dualtrack.engine.mode import Engine, Mode
 from dualtrack.engine.objects.dual import DualPlane, PrimaryPlane
 from dualtrack.engine.objects.fs_track import FsTrack
+from dualtrack.engine.objects.index_check import IndexCheck
 from dualtrack.engine.objects.kv_only import OnlyPlane, ReturningPlane
 from dualtrack.engine.objects.kv_track import KvTrack
 from dualtrack.engine.objects.plane import FsPlane, Plane
@@ -74,14 +75,15 @@ class Opened:
         files = FsPlane(fs, meter)
         if kv is None or (mode.engine is Engine.FS and mode.ratio == 0):
             return files
+        shadow = Shadow(kv, files.read_file, meter, settings.shadow_ratio)
         if mode.engine is Engine.FS:
-            shadow = Shadow(kv, files.read_file, meter, settings.shadow_ratio)
             return DualPlane(fs, meter, mode, kv, shadow, self.marked.set)
+        check = IndexCheck(kv, meter, settings.shadow_ratio)
         if mode.engine is Engine.KV_ONLY:
-            return OnlyPlane(fs, meter, kv)
+            return OnlyPlane(fs, meter, kv, check)
         if marker.state.reached(MarkerState.KV_ONLY):
-            return ReturningPlane(fs, meter, kv)
-        return PrimaryPlane(fs, meter, kv, mode.fallback, self.marked.set)
+            return ReturningPlane(fs, meter, kv, check)
+        return PrimaryPlane(fs, meter, kv, shadow, mode.fallback, self.marked.set)
 
     @property
     def degraded(self) -> bool:

@@ -1,4 +1,4 @@
-"""Shadow reads: a read that the file answered is compared with the row.
+"""Shadow reads: what answered a read, the file or the row, is compared with the other.
 
 Only what can be judged is judged: not a key whose file changed and is not drained yet, not a row below the
 trust floor, not a missing row before a sweep of this epoch has seen the whole drive. A difference counts only
@@ -38,9 +38,16 @@ class Shadow:
         self._draw = draw
 
     def compare(self, bucket: str, key: str, file: MetaFile | None) -> None:
-        """Compare what a read has just found with the row. Never fails the read."""
-        if self._draw() >= self._ratio:
-            return
+        """Compare the file that a read has just found with the row. Never fails the read."""
+        if self._draw() < self._ratio:
+            self._compare(bucket, key, file)
+
+    def compare_file(self, bucket: str, key: str) -> None:
+        """The same after a read that the row answered: the file is read for it."""
+        if self._draw() < self._ratio:
+            self._compare(bucket, key, self._read_file(bucket, key))
+
+    def _compare(self, bucket: str, key: str, file: MetaFile | None) -> None:
         try:
             equal = self._judge(bucket, key, file)
             if equal is False:
