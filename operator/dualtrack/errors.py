@@ -6,7 +6,7 @@
     ├── FormatError                   10   bytes on a drive that are not what they claim to be
     │   ├── CorruptError                   damaged: CRC, lengths, counts (quarantined, never a row)
     │   └── UnsupportedFormatError         sound as far as it can be told, but a form this build cannot read
-    ├── DriveError                    20   a drive is not what it has to be (no format.json, wrong id, not writable)
+    ├── DriveError                    20   a drive is not what it has to be (format.json, id, not writable)
     ├── StoreError                    30   the key-value store failed
     │   ├── StoreLockedError          31   another owner holds it
     │   ├── StoreCorruptError         32   an envelope, an index entry or the file itself is damaged
@@ -16,7 +16,7 @@
     │   ├── MarkerError               41   the drive's marker does not allow the mode or the step
     │   ├── FencedError               42   a newer owner, Job or attempt has taken over
     │   └── OwnerError                43   the store's owner does not answer, or answers something else
-    ├── IncompleteError               50   the work ended before it was whole (unreadable, interrupted, budget)
+    ├── IncompleteError               50   the work ended before it was whole (unreadable, interrupted)
     ├── DifferenceError               51   verification found a difference
     └── UnavailableError              60   a peer (API server, Prometheus, gateway) could not be reached
 
