@@ -75,6 +75,7 @@ def _task(arguments: argparse.Namespace, drive: Drive, *, locked: bool, creates:
     if not (arguments.client_only or creates) and not Path(arguments.store, "data.mdb").is_file():
         raise UsageError(f"--store {arguments.store}: there is no store; migrate makes one")
     with ExitStack() as stack:
+        stop = stack.enter_context(_stopping())
         owner = stack.enter_context(
             connect(
                 drive.path,
@@ -82,13 +83,13 @@ def _task(arguments: argparse.Namespace, drive: Drive, *, locked: bool, creates:
                 OwnerSettings(drive_id=drive.drive_id),
                 client_only=arguments.client_only,
                 server_stopped=stopped,
+                stop=stop.is_set,
             )
         )
         run_id = arguments.run_id or f"cli-{uuid.uuid4()}"
         fence = _begin(owner, drive, run_id, arguments.fence)
         lock = stack.enter_context(DriveLock.acquire(drive.path, fence, run_id)) if locked else None
         progress = stack.enter_context(ProgressReport(arguments.verb, arguments.progress))
-        stop = stack.enter_context(_stopping())
         yield Task(
             drive=drive,
             store_dir=arguments.store,

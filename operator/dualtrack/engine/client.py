@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,11 +20,12 @@ from dualtrack.engine.owner_api import OwnerInfo
 from dualtrack.engine.rows import Generation, Row
 from dualtrack.engine.server import MAX_PLACES, socket_path
 from dualtrack.engine.stores.protocol import Batch, BatchResult, Digest, Place, StoreStats
-from dualtrack.errors import DualTrackError, OwnerError
+from dualtrack.errors import DualTrackError, IncompleteError, OwnerError
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 120.0
 DIGEST_SECONDS = 3_600.0
+PATIENCE_SECONDS = 120.0
 _PAUSE_SECONDS = 0.2
 
 
@@ -32,11 +33,18 @@ class OwnerClient:
     """One connection; not for several threads at once."""
 
     def __init__(
-        self, store_dir: str, *, patience: float = 30.0, answer_seconds: float = ANSWER_SECONDS
+        self,
+        store_dir: str,
+        *,
+        patience: float = PATIENCE_SECONDS,
+        answer_seconds: float = ANSWER_SECONDS,
+        stop: Callable[[], bool] = lambda: False,
     ) -> None:
+        """`stop` ends the waiting for a server that does not answer: `IncompleteError`."""
         self._store_dir = store_dir
         self._patience = patience
         self._answer_seconds = answer_seconds
+        self._stop = stop
         self._connection: socket.socket | None = None
 
     def info(self) -> OwnerInfo:
@@ -122,6 +130,8 @@ class OwnerClient:
                 return _ask(self._connection, verb, *arguments)
             except _ConnectionEndedError as error:
                 self.close()
+                if self._stop():
+                    raise IncompleteError("interrupted") from error
                 if time.monotonic() >= deadline:
                     raise OwnerError(
                         f"the owner of {self._store_dir} did not answer {verb!r} within "

@@ -8,11 +8,11 @@ store has no socket that could say so; it is refused where a socket answers.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from dualtrack.engine import client
-from dualtrack.engine.client import OwnerClient
+from dualtrack.engine.client import PATIENCE_SECONDS, OwnerClient
 from dualtrack.engine.owner import Owner, OwnerSettings
 from dualtrack.engine.owner_api import OwnerApi
 from dualtrack.errors import OwnerError
@@ -26,7 +26,8 @@ def connect(
     *,
     client_only: bool = False,
     server_stopped: bool = False,
-    patience: float = 30.0,
+    patience: float = PATIENCE_SECONDS,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[OwnerApi]:
     """The store's owner, closed at the end. `StoreLockedError` if it is owned by one who does not answer."""
     if client_only or client.answers(store_dir):
@@ -35,7 +36,7 @@ def connect(
                 f"a server owns {store_dir} and answers on its socket, although --server-stopped was given; "
                 "stop it first"
             )
-        speaker = OwnerClient(store_dir, patience=patience)
+        speaker = OwnerClient(store_dir, patience=patience, stop=stop)
         try:
             speaker.info()
             yield speaker

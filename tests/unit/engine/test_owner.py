@@ -27,7 +27,14 @@ from dualtrack.engine.rows import NO_FILE, Generation, Row, RowDraft, RowOrigin,
 from dualtrack.engine.server import Server
 from dualtrack.engine.session import connect
 from dualtrack.engine.stores.protocol import Batch, Outcome, Put
-from dualtrack.errors import MarkerError, OwnerError, StoreError, StoreLockedError, StoreVersionError
+from dualtrack.errors import (
+    IncompleteError,
+    MarkerError,
+    OwnerError,
+    StoreError,
+    StoreLockedError,
+    StoreVersionError,
+)
 
 MAP = 64 * 1024 * 1024
 PLAIN = OwnerSettings(drive_id="d", map_size=MAP)
@@ -467,6 +474,19 @@ def test_a_client_alone_never_owns_the_store(tmp_path: Path) -> None:
         assert isinstance(owner, Owner)
         with pytest.raises(OwnerError), connect(None, where, PLAIN, client_only=True, patience=0):
             pytest.fail("the owner serves no socket")
+
+
+def test_a_client_that_waits_for_its_server_ends_when_it_is_told_to(own: Opener, tmp_path: Path) -> None:
+    owner = own()
+    served = Server(owner, str(tmp_path / "store"))
+    stop = threading.Event()
+    client = OwnerClient(str(tmp_path / "store"), patience=600, stop=stop.is_set)
+    client.info()
+    served.close()
+    owner.close()
+    threading.Timer(0.3, stop.set).start()
+    with pytest.raises(IncompleteError, match="interrupted"):
+        client.info()
 
 
 def test_server_stopped_is_refused_where_the_socket_answers(own: Opener, tmp_path: Path) -> None:
