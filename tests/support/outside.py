@@ -239,7 +239,13 @@ class World:
             "ok": not failed,
             "exitCode": 51 if failed else 0,
             "message": "a row differs" if failed else "done",
-            "counts": {"objects": 1000, "versions": 1100, "unreadable": self.unreadable, "rows": 1100},
+            "counts": {
+                "objects": 1000,
+                "versions": 1100,
+                "unreadable": self.unreadable,
+                "rows": 1100,
+                "inodes": 2500,
+            },
             "digest": "xxh3:00aa",
             "reportDigest": "blake3:11bb",
             "drive": {

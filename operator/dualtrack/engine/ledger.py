@@ -32,12 +32,14 @@ def ledger(task: Task) -> None:
     stats = task.owner.stats()
     found = marker.read(root)
     digest = str(task.owner.digest())
+    control = _count_below(marker.control_directory(root))
     counts = {
         "rows": sum(count for bucket, count in stats.objects.items() if not is_system(bucket)),
         "systemRows": sum(count for bucket, count in stats.objects.items() if is_system(bucket)),
         "versions": sum(count for bucket, count in stats.versions.items() if not is_system(bucket)),
-        "bucketInodes": sum(buckets.values()),
-        "controlInodes": _count_below(marker.control_directory(root)),
+        # Counted, because a file system may hold more than this drive; `inodesUsed` is what it says of itself.
+        "inodes": sum(buckets.values()) + control,
+        "controlInodes": control,
         "storeBytes": stats.file_bytes,
     }
     used = before.f_files - before.f_ffree

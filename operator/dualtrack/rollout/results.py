@@ -99,7 +99,7 @@ def _drive(draft: Draft, step: Step, result: JsonObject) -> None:
             update[ours] = value
     if step is Step.INVENTORY:
         update |= {k: _count(result, k) for k in ("objects", "versions", "unreadable")}
-        update["inodes_used_before"] = kube.count(kube.dig(result, "inodesUsed"))
+        update["inodes_used_before"] = _count(result, "inodes")
     after = before.model_copy(update=update)
     draft.set(drives=(*(d for d in drives if d.name != name), after))
 
@@ -109,7 +109,7 @@ def _ledger(draft: Draft, result: JsonObject) -> None:
     draft.set(
         ledger=LedgerStatus(
             inodes_before=drive.inodes_used_before if drive else None,
-            inodes_after=kube.count(kube.dig(result, "inodesUsed")),
+            inodes_after=_count(result, "inodes"),
             rows=_count(result, "rows"),
             digest=kube.text(kube.dig(result, "digest"), 256),
             report_digest=kube.text(kube.dig(result, "reportDigest"), 256),
