@@ -88,7 +88,8 @@ class Scenario:
                 "        if member.name: archive.extract(member, '/data')\n"
                 "pathlib.Path('/snapshot/.seeded').touch()\n"
             )
-            data = ZstdDecompressor().stream_reader(drive.open("rb")).read()
+            with drive.open("rb") as packed:
+                data = ZstdDecompressor().stream_reader(packed).read()
             self.kube.run("exec", "-i", "seed", "--", "python3", "-c", unpack, stdin=data, timeout=300)
 
     def start_data_plane(self) -> None:

@@ -7,6 +7,8 @@ called `e2e` is started, and left up for the next run.
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ import pytest
 
 from demo import installation
 from demo.kube import Kube
-from demo.scenario import Scenario, merged
+from demo.scenario import REPO, Scenario, merged
 from dtlab import cluster_kind, image
 from dtlab.paths import tool_bin
 
@@ -42,8 +44,10 @@ SHORT: dict[str, Any] = {
 @pytest.fixture(scope="session")
 def cluster() -> Kube:
     """A cluster with our images and the operator on it."""
-    chosen = cluster_kind.chosen(os.environ.get("DUALTRACK_E2E", "e2e"))
-    chosen.up()
+    name = os.environ.get("DUALTRACK_E2E", "e2e")
+    chosen = cluster_kind.chosen(name)
+    # A process of its own: the cluster outlives the tests, and they should not own its supervisor.
+    subprocess.run([sys.executable, REPO / "hack" / "lab.py", "cluster", "up", "--name", name], check=True)
     for archive in (image.dualtrack(), image.prometheus()):
         chosen.load(archive)
     kube = Kube(tool_bin() / "kubectl", chosen.kubeconfig)
