@@ -56,7 +56,12 @@ def mmig(scene: Scenario, *words: str) -> str:
 
 def approve(scene: Scenario, step: str, name: str = "demo") -> str:
     """Approve what waits; gives the approval's value, `STEP.ATTEMPT.ID`."""
-    pending = scene.status(name)["pendingApproval"]
+
+    def asked() -> dict[str, Any] | None:
+        found: dict[str, Any] = scene.status(name).get("pendingApproval") or {}
+        return found if found.get("step") == step else None
+
+    pending = wait(f"the question for {step}", asked, 60)
     mmig(scene, "approve", name, "--step", step)
     return f"{step}.{pending['attempt']}.{pending['id']}"
 
