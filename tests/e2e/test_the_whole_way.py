@@ -34,15 +34,17 @@ def test_a_migration_runs_to_complete_and_loses_nothing(
 
 
 def again_with_the_old_approval(scene: Scenario, cut_over: str) -> None:
-    """CutOver's approval does not approve the purge, however often it is given."""
-    value = f"dualtrack.rustfs.com/approve={cut_over}"
-    scene.kube.run("annotate", "mmig", "demo", "--overwrite", value)
+    """CutOver's approval, which still stands there, does not approve the purge; nor does its id."""
+    stands = scene.migration()["metadata"]["annotations"]["dualtrack.rustfs.com/approve"]
+    assert stands == cut_over
+    forged = f"Purge{cut_over.removeprefix('CutOver')}"
+    scene.kube.run("annotate", "mmig", "demo", "--overwrite", f"dualtrack.rustfs.com/approve={forged}")
 
     def said_so() -> bool:
         notes = [str(event.get("note", "")) for event in scene.kube.items("events.events.k8s.io")]
-        return any(cut_over in note for note in notes)
+        return any(forged in note and "ignored" in note for note in notes)
 
-    wait(f"an event that {cut_over} is not what is asked", said_so, 60)
+    wait(f"an event that {forged} is ignored", said_so, 60)
     assert scene.status()["step"] == "ApprovePurge"
 
 
