@@ -44,6 +44,8 @@ check: venv ## Format, lint, types, contracts, generated files
 	.venv/bin/ruff check operator tests hack
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+	$(PY) -m dualtrack.api.crdgen --check
+	$(PY) hack/manifests.py --check
 
 .PHONY: manifests
 manifests: venv ## Write the CRD, the chart's copy of it and manifests/install.yaml

@@ -158,6 +158,22 @@ class Scenario:
         found: dict[str, Any] = self.load_request("POST", "/verify")
         return found
 
+    def story(self) -> str:
+        """What happened, for somebody who comes too late: statuses, pods, the operator's last lines."""
+        questions = (
+            ("get", "metadatamigrations", "-o", "yaml"),
+            ("get", "pods", "-o", "wide"),
+            ("logs", "deployment/rustfs", "--tail=30"),
+            ("-n", "dualtrack-system", "logs", "deployment/dualtrack", "--tail=40"),
+        )
+        answers = []
+        for words in questions:
+            try:
+                answers.append(self.kube.run(*words))
+            except KubeError as error:
+                answers.append(str(error))
+        return "\n".join(answers)
+
     def remove(self) -> None:
         """Delete everything of this scene, the node's folders included."""
         self.kube.run("delete", "metadatamigrations", "--all", "--wait=false")

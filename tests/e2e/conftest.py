@@ -71,6 +71,7 @@ def scene(cluster: Kube, namespaces: Iterator[str]) -> Iterator[Scenario]:
     found.start_data_plane()
     found.start_load()
     yield found
+    print(found.story())  # shown where the test failed
     found.remove()
 
 
