@@ -20,6 +20,7 @@ from dualtrack.engine.objects.index_check import IndexCheck
 from dualtrack.engine.objects.kv_track import KV_ERRORS, KvTrack
 from dualtrack.engine.objects.pages import Cursor
 from dualtrack.engine.objects.plane import FsPlane, Wanted, index_cursor
+from dualtrack.engine.objects.rivals import refuse_rival
 from dualtrack.engine.objects.types import Meter
 from dualtrack.engine.rows import Row, RowOrigin, RowState
 from dualtrack.engine.summary import Summary
@@ -48,10 +49,13 @@ class OnlyPlane(FsPlane):
 
     def save(self, bucket: str, key: str, meta: XlMeta, data: bytes) -> None:
         with _answering(bucket, key):
-            if self._resident(bucket, key):
+            row = self.kv.get(bucket, key)
+            if row is not None and row.state is RowState.FS_RESIDENT:
                 self.kv.put_resident(bucket, key, self.write_file(bucket, key, data))
-            else:
-                self.commit(bucket, key, meta, data)
+                return
+            if row is None or not row.present:
+                refuse_rival(self.kv, bucket, key)
+            self.commit(bucket, key, meta, data)
 
     def commit(self, bucket: str, key: str, meta: XlMeta, data: bytes) -> None:
         self.kv.put(bucket, key, meta, data, None)
