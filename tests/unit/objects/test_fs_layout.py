@@ -200,3 +200,12 @@ def test_files_on_the_drive_are_counted_once(drive: Path) -> None:
 def test_a_missing_object_is_not_found(layer: ObjectLayer) -> None:
     with pytest.raises(NoSuchKey):
         layer.stat("bucket", "nothing")
+
+
+def test_an_object_that_lies_in_a_data_directory_outlives_it(drive: Path, layer: ObjectLayer) -> None:
+    layer.put("bucket", "large", Body(bytes(200_000)), Attributes())
+    (data_dir,) = [path.name for path in (drive / "bucket/large").iterdir() if path.is_dir()]
+    layer.put("bucket", f"large/{data_dir}", Body(b"another object"), Attributes())
+    layer.delete("bucket", "large")
+    assert b"".join(layer.read("bucket", f"large/{data_dir}")[1]) == b"another object"
+    assert below(drive / "bucket") == {f"large/{data_dir}/xl.meta"}

@@ -15,7 +15,7 @@ import pytest
 from dualtrack.engine import files
 from dualtrack.engine.marker import MarkerState
 from dualtrack.engine.objects.drain import draft_reader
-from dualtrack.engine.objects.errors import BucketNotEmpty, NoSuchKey, Unavailable
+from dualtrack.engine.objects.errors import BucketNotEmpty, InvalidKey, NoSuchKey, Unavailable
 from dualtrack.engine.objects.layer import ObjectLayer
 from dualtrack.engine.objects.types import Attributes, Settings
 from dualtrack.engine.rows import Generation, Row, RowOrigin, RowState
@@ -191,6 +191,41 @@ def test_on_the_way_back_a_write_leaves_a_file_and_a_row_that_names_it(drive: Pa
         assert get(layer, "only-row") == b"1"
         layer.delete("bucket", "both")
         assert not (drive / "bucket/both").exists()
+
+
+@pytest.mark.parametrize("mode", ["kv_only", "returning"])
+def test_rows_alone_take_no_two_keys_that_one_drive_could_not_hold(drive: Path, mode: str) -> None:
+    with opened(drive, mode) as layer:
+        files.unlink(str(drive / "bucket/small/xl.meta"))  # as a hold does
+        for key in ("small/xl.meta", "small/xl.meta/below"):
+            with pytest.raises(InvalidKey):
+                put(layer, key, b"1")
+        put(layer, "odd/xl.meta", b"1")
+        put(layer, "even/xl.meta/below", b"2")
+        put(layer, "plain/xl.meta-not/x", b"3")
+        for key in ("odd", "even"):
+            with pytest.raises(InvalidKey):
+                put(layer, key, b"1")
+        put(layer, "plain", b"4")
+        put(layer, "odd/xl.meta", b"again")
+        assert get(layer, "odd/xl.meta") == b"again"
+        layer.delete("bucket", "odd/xl.meta")
+        put(layer, "odd", b"now it has room")
+        assert keys(layer) == ["even/xl.meta/below", "large", "odd", "plain", "plain/xl.meta-not/x", "small"]
+
+
+@pytest.mark.parametrize("mode", ["kv_only", "kv_primary/1/true"])
+def test_a_server_that_starts_beside_a_living_one_leaves_its_uploads_alone(drive: Path, mode: str) -> None:
+    class Meanwhile(Body):
+        def chunks(self) -> Iterator[bytes]:
+            yield bytes(200_000)
+            with suppress(StoreLockedError), opened(drive, mode):
+                pass
+            yield bytes(200_000)
+
+    with opened(drive, mode) as layer:
+        layer.put("bucket", "upload", Meanwhile(b""), Attributes())
+        assert get(layer, "upload") == bytes(400_000)
 
 
 # -- kv_primary ----------------------------------------------------------------------------------------------

@@ -47,6 +47,9 @@ class Opened:
         self.boot_id = uuid.uuid4().hex
         self.marked = threading.Event()
         self.owner = self._own(settings)
+        if self.owner is not None:
+            # Its lock says that no other server lives, whose staged bodies these could be.
+            self.fs.trash.clear()
         self.server: Server | None = None
         self._stripes = self.owner.stripes if self.owner else Stripes()
         self.kv = KvTrack(self.owner, mode.epoch, meter) if self.owner else None

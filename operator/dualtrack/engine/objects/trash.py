@@ -36,8 +36,11 @@ class Trash:
         return os.path.join(self._directory, f"{_TRASH}{uuid.uuid4()}")
 
     def open(self) -> None:
-        """Create the staging area and remove what an earlier process left in it."""
+        """Create the staging area."""
         files.ensure_directory(self._directory)
+
+    def clear(self) -> None:
+        """Remove what an earlier process left. Only where none can be alive: bodies on their way in lie here."""
         for name in os.listdir(self._directory):
             if name.startswith((_TRASH, _STAGED)):
                 remove_tree(os.path.join(self._directory, name))
@@ -71,8 +74,8 @@ class Trash:
     def take(self, data_directory: str) -> None:
         """Move a data directory aside and remove it as soon as nobody reads from it. Missing is fine.
 
-        Where a key was stored below the data directory (`<key>/<uuid>/x` is a legal key) only the part files
-        go, because the rest belongs to another object.
+        Where a key was stored at or below the data directory (`<key>/<uuid>` and `<key>/<uuid>/x` are legal
+        keys) only the part files go, because the rest belongs to another object.
         """
         try:
             entries = list(os.scandir(data_directory))
@@ -80,7 +83,7 @@ class Trash:
             return
         target = self.new_trash()
         with self._lock:
-            if any(entry.is_dir(follow_symlinks=False) for entry in entries):
+            if not all(map(_is_part, entries)):
                 _take_parts(entries, target)
             else:
                 files.rename(data_directory, target)
@@ -94,8 +97,12 @@ class Trash:
 def _take_parts(entries: list[os.DirEntry[str]], target: str) -> None:
     os.mkdir(target)
     for entry in entries:
-        if entry.is_file(follow_symlinks=False) and entry.name.startswith("part."):
+        if _is_part(entry):
             files.rename(entry.path, os.path.join(target, entry.name))
+
+
+def _is_part(entry: os.DirEntry[str]) -> bool:
+    return entry.is_file(follow_symlinks=False) and entry.name.startswith("part.")
 
 
 def remove_tree(path: str) -> None:
