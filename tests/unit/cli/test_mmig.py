@@ -1,0 +1,118 @@
+"""`kubectl mmig`: what it shows of a migration, and what it writes for a person's word."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from dualtrack.api import commands
+from dualtrack.api.names import ANNOTATION_APPROVE, ANNOTATION_COMMAND
+from dualtrack.cli import mmig, mmig_view
+from dualtrack.errors import UsageError
+
+NOW = datetime(2026, 11, 21, 15, 30, tzinfo=UTC)
+
+
+def migration(**status: Any) -> dict[str, Any]:
+    base: dict[str, Any] = {
+        "attempt": 1,
+        "phase": "Canary",
+        "step": "Observing",
+        "stepStartTime": "2026-11-20T08:12:00Z",
+        "message": "Canary: waiting for 17 h more of good time",
+        "target": {"desired": {"engine": "fs", "ratioPercent": 5, "fallback": "true", "epoch": 1}},
+        "observation": {"observedSeconds": 111600, "requiredSeconds": 172800, "coveragePercent": 99},
+        "gates": [
+            {
+                "name": "error-rate",
+                "verdict": "Insufficient",
+                "bad": 3,
+                "samples": 412906,
+                "samplesNeeded": 77,
+            }
+        ],
+        "jobs": [{"name": "main-1-sweep", "step": "Sweep", "state": "Running", "scanned": 41210332}],
+    }
+    spec = {
+        "phases": [{"name": "Canary"}, {"name": "FullOut"}],
+        "target": {"kind": "Deployment", "name": "rustfs"},
+    }
+    return {"metadata": {"name": "main", "namespace": "storage"}, "spec": spec, "status": base | status}
+
+
+def shown(found: dict[str, Any]) -> str:
+    console = Console(width=160, record=True, file=open("/dev/null", "w"))
+    with console.file:
+        console.print(mmig_view.render(found, NOW))
+    return console.export_text()
+
+
+def test_a_look_says_where_it_is_since_when_and_what_is_awaited() -> None:
+    text = shown(migration())
+    assert "● Canary" in text
+    assert "○ FullOut" in text
+    assert "1d 7h" in text
+    assert "waiting for 17 h more" in text
+    assert "1d 7h of 2d" in text
+    assert "412,906" in text
+    assert "77" in text
+    assert "41,210,332" in text
+
+
+def test_a_question_is_shown_with_the_command_that_answers_it() -> None:
+    pending = {"step": "CutOver", "attempt": 1, "id": "a1b2", "shown": "40,000 rows verified"}
+    text = shown(migration(pendingApproval=pending))
+    assert "40,000 rows verified" in text
+    assert "kubectl mmig approve main -n storage --step CutOver" in text
+
+
+def test_what_needs_a_person_stands_out() -> None:
+    condition = {"type": "Stalled", "status": "True", "reason": "Drift", "message": "the env was reverted"}
+    assert "Stalled: Drift: the env was reverted" in shown(migration(conditions=[condition]))
+
+
+def test_a_migration_that_nobody_took_up_is_shown_too() -> None:
+    assert "waiting for the operator" in shown({"metadata": {"name": "main"}, "spec": {}})
+
+
+def test_an_approval_names_what_was_asked() -> None:
+    pending = {"step": "CutOver", "attempt": 2, "id": "a1b2"}
+    value = mmig.approval_value(migration(pendingApproval=pending), "CutOver")
+    parsed = commands.approval({ANNOTATION_APPROVE: value})
+    assert isinstance(parsed, commands.Approval)
+    assert (parsed.step, parsed.attempt, parsed.id) == ("CutOver", 2, "a1b2")
+
+
+def test_an_approval_of_something_else_is_refused_before_it_is_sent() -> None:
+    pending = {"step": "CutOver", "attempt": 1, "id": "a1b2"}
+    with pytest.raises(UsageError, match="CutOver waits for approval, not Purge"):
+        mmig.approval_value(migration(pendingApproval=pending), "Purge")
+    with pytest.raises(UsageError, match="nothing waits"):
+        mmig.approval_value(migration(), "Purge")
+
+
+@pytest.mark.parametrize("verb", ["pause", "rollback", "abort", "force"])
+def test_a_command_is_one_that_the_operator_understands(verb: str) -> None:
+    value = mmig.command_value(migration(), verb, "night shift")
+    parsed = commands.command({ANNOTATION_COMMAND: value})
+    assert isinstance(parsed, commands.Command)
+    assert (parsed.verb, parsed.attempt, parsed.reason) == (verb, 1, "night shift")
+
+
+def test_resume_ends_the_very_pause_that_is_shown() -> None:
+    assert mmig.command_value(migration(pause={"id": "p9"}), "resume", "") == "resume.1.p9"
+    with pytest.raises(UsageError, match="not paused"):
+        mmig.command_value(migration(), "resume", "")
+
+
+def test_the_namespace_is_the_contexts(tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    config.write_text(
+        "current-context: b\ncontexts:\n- {name: a}\n- {name: b, context: {namespace: storage}}\n"
+    )
+    assert mmig.context_namespace(str(config)) == "storage"
+    assert mmig.context_namespace(str(tmp_path / "none")) == "default"
