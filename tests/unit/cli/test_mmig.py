@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -45,10 +46,9 @@ def migration(**status: Any) -> dict[str, Any]:
 
 
 def shown(found: dict[str, Any]) -> str:
-    console = Console(width=160, record=True, file=open("/dev/null", "w"))
-    with console.file:
-        console.print(mmig_view.render(found, NOW))
-    return console.export_text()
+    paper = io.StringIO()
+    Console(width=160, file=paper).print(mmig_view.render(found, NOW))
+    return paper.getvalue()
 
 
 def test_a_look_says_where_it_is_since_when_and_what_is_awaited() -> None:
