@@ -12,7 +12,7 @@ from demo.scenario import Scenario
 from scenes import approve, files_below_buckets, reaches, target_env
 
 ORACLE = Path(__file__).resolve().parents[1] / "data" / "minio-single.oracle.json.zst"
-VERSIONS = 2246
+VERSIONS = 2244
 SEALED = 24
 MANUAL = [{"step": "CutOver", "policy": "Manual"}, {"step": "Purge", "policy": "Manual"}]
 

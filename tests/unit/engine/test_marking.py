@@ -100,6 +100,22 @@ def test_an_unproven_step_is_refused(
     assert marker.read(str(tmp_path)).state is start
 
 
+def test_a_journal_that_breaks_while_the_marker_moves_takes_it_back(
+    owner: Owner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = marker.write
+
+    def breaking(drive: str, new: Marker) -> None:
+        if new.state is S.KV_ONLY:
+            owner.commit(Batch(meta=dict(BROKEN)))
+        write(drive, new)
+
+    with pytest.raises(MarkerError, match="journal broke"), monkeypatch.context() as patched:
+        patched.setattr("dualtrack.engine.lock.marker.write", breaking)
+        move(owner, tmp_path, S.KV_PRIMARY, S.KV_ONLY, SWEPT | FULL)
+    assert marker.read(str(tmp_path)).state is S.KV_PRIMARY
+
+
 @pytest.mark.parametrize("state", [S.FS_AUTHORITATIVE, S.DUAL_WRITE, S.KV_ONLY])
 def test_where_it_is_already_nothing_changes(owner: Owner, tmp_path: Path, state: S) -> None:
     move(owner, tmp_path, state, state, {})

@@ -231,6 +231,29 @@ def test_less_on_the_dual_track_or_another_epoch_ends_trust(
     assert owner.info().epoch == after.epoch
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "trusted"),
+    [
+        (fs("1", 3), fs("1", 3), True),
+        (fs("1", 3), Mode(Engine.KV_PRIMARY, Decimal(1), True, 3), True),
+        (fs("0.5", 3), fs("1", 3), False),
+        (fs("0", 0), Mode(Engine.KV_PRIMARY, Decimal(1), True, 0), False),
+        (fs("0", 0), fs("0", 0), False),
+    ],
+)
+def test_what_was_swept_beside_files_without_marks_is_no_evidence_later(
+    own: Opener, tmp_path: Path, before: Mode, after: Mode, trusted: bool
+) -> None:
+    owner = own(before)
+    put(owner, "k")
+    owner.commit(Batch(meta={"swept_epoch": b"%d" % before.epoch, "verified": b"{}"}))
+    owner.close()
+    owner = own(after)
+    assert (owner.get("b", "k").generation >= owner.trust_floor()) is trusted
+    assert (owner.meta("swept_epoch") is not None) is trusted
+    assert (owner.meta("verified") is not None) is trusted
+
+
 def fail_flush(_: int) -> None:
     raise OSError(errno.EIO, "injected")
 
@@ -254,6 +277,36 @@ def test_a_journal_that_cannot_be_written_ends_trust_durably(
     owner = own(Mode(Engine.KV_PRIMARY, Decimal(1), True, 3))
     owner.drain(lambda bucket, key: draft())
     assert owner.get("b", "k").generation >= owner.trust_floor()
+
+
+def test_no_write_goes_on_while_a_broken_epoch_cannot_be_recorded(
+    own: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = own(Mode(Engine.KV_PRIMARY, Decimal(1), True, 3))
+    put(owner, "k")
+    with monkeypatch.context() as failing:
+        failing.setattr(journal_module.os, "fdatasync", fail_flush)
+        failing.setattr(journal_module.files, "write_atomic", lambda *_: fail_flush(0))
+        for _ in range(2):
+            with pytest.raises(OSError, match="injected"):
+                owner.mark("b", "k")
+    assert owner.mark("b", "k") is None
+    owner.close()
+    owner = own(Mode(Engine.KV_PRIMARY, Decimal(1), True, 3))
+    assert owner.get("b", "k").generation < owner.trust_floor()
+
+
+def test_where_rows_alone_will_answer_a_write_without_a_mark_is_refused(
+    own: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = own(Mode(Engine.KV_PRIMARY, Decimal(1), True, 3))
+    write_marker(tmp_path, MarkerState.KV_ONLY)  # while the server of before still runs
+    assert owner.mark("b", "k") is not None
+    monkeypatch.setattr(journal_module.os, "fdatasync", fail_flush)
+    for _ in range(2):
+        with pytest.raises(StoreError, match="b/k"):
+            owner.mark("b", "k")
+    assert owner.mark(".minio.sys", "its file is the truth in every mode") is None
 
 
 def test_the_store_that_the_marker_does_not_name_is_refused(own: Opener, tmp_path: Path) -> None:

@@ -100,6 +100,7 @@ def test_in_kv_only_no_file_is_believed(drive: Path) -> None:
             layer.stat("bucket", "large")
         assert keys(layer) == ["small"]
         assert row(layer, "large").state is RowState.TOMBSTONE
+        assert row(layer, "large").mtime_ns > row(layer, "small").mtime_ns  # cleanup goes by it
 
 
 def test_in_kv_only_a_row_says_that_no_file_holds_it(drive: Path) -> None:

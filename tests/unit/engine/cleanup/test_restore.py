@@ -97,6 +97,19 @@ def test_what_was_written_and_deleted_in_kv_only_is_what_comes_back(small, tmp_p
         assert all(row.origin is RowOrigin.FS for row in task.owner.scan(None, 10_000))
 
 
+def test_a_file_that_was_written_after_the_marker_and_then_deleted_in_kv_only_is_held(small) -> None:
+    cut_over(small)
+    small.run(lambda task: Verification(task, final=True).run())
+    with small.task() as task:
+        row = present(task)[0]
+        written = time.time_ns() + 60_000_000_000  # by the server of before, which still ran then
+        os.utime(meta(small, row), ns=(written, written))
+        tombstone = Row.tombstone(row.bucket, row.key, task.owner.next_generation(), RowOrigin.KV)
+        task.owner.commit(Batch(puts=(put_of(replace(tombstone, mtime_ns=written)),)))
+    small.run(hold)
+    assert small.metas() == []
+
+
 def test_a_superseded_file_is_held_like_any_other(small) -> None:
     cut_over(small)
     small.run(lambda task: Verification(task, final=True).run())
