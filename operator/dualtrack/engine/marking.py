@@ -15,6 +15,8 @@ from dualtrack.engine.owner_api import OwnerInfo
 from dualtrack.engine.task import Task
 from dualtrack.errors import MarkerError
 
+_DEGRADED = "the journal broke, so rows may be older than files; run migrate and verify first"
+
 
 def mark(task: Task, lock: DriveLock, wanted: MarkerState) -> Marker:
     """Bring the marker to `wanted`; nothing where it is there already. `MarkerError` without the proof."""
@@ -37,6 +39,10 @@ def mark(task: Task, lock: DriveLock, wanted: MarkerState) -> Marker:
     )
     if not task.dry_run:
         lock.move_marker(new)
+        if wanted is MarkerState.KV_ONLY and task.owner.info().degraded:
+            # Until the marker was there, writes without a mark were answered: rows may lack one.
+            lock.move_marker(found)
+            raise MarkerError(f"{task.drive.path} stays at {found.state}: {_DEGRADED}")
     return new
 
 
@@ -63,7 +69,7 @@ def _objection(task: Task, info: OwnerInfo, found: MarkerState, wanted: MarkerSt
     if wanted is MarkerState.DUAL_WRITE or wanted is MarkerState.FS_AUTHORITATIVE:
         return ""
     if info.degraded:
-        return "the journal broke, so rows may be older than files; run migrate and verify first"
+        return _DEGRADED
     record = verified(task)
     if record is None or record["epoch"] != info.epoch:
         return f"no clean verification of epoch {info.epoch} is on record; run verify first"

@@ -26,7 +26,7 @@ from dualtrack.engine.stores.lmdb import LmdbStore
 from dualtrack.engine.stores.protocol import Batch, BatchResult, Digest, Outcome, Place, Put, StoreStats
 from dualtrack.engine.stripes import Stripes
 from dualtrack.engine.writer import Writer
-from dualtrack.errors import StoreLockedError
+from dualtrack.errors import StoreError, StoreLockedError
 
 DRAIN_BATCH = 256
 DRAIN_GROUP = 32
@@ -58,6 +58,7 @@ class Owner:
         self._counter = count(1)
         self._term = store.term
         self._broken = False
+        self._break_recorded = False
         self.stripes = Stripes()
         self._writer = Writer(store, journal if journal is not None else ())
 
@@ -162,14 +163,22 @@ class Owner:
         """Record durably, before the file is renamed, that its row is about to be out of date.
 
         None where the journal cannot be written: the epoch is broken then, durably, reads no longer come from
-        the store, and the write goes on. The caller holds the key's stripe from here to the rename.
+        the store, and the write goes on. `StoreError` where the marker has gone to `KvOnly` meanwhile: the
+        next server believes rows alone, and must not miss this write. The caller holds the key's stripe from
+        here to the rename.
         """
         assert self._journal is not None
         if not self._broken:
             try:
                 return self._journal.mark(bucket, key, self.next_generation())
             except OSError as error:
-                self._break(error)
+                self._broken = True
+                _log.error("journal error=%s: epoch broken, reads from the store are off", error)
+        if not self._break_recorded:
+            self._journal.break_epoch()
+            self._break_recorded = True
+        if not is_system(bucket) and trust.holds_only_copy(self._drive):
+            raise StoreError(f"{bucket}/{key}: the journal cannot be written, and rows alone are to answer")
         return None
 
     def clear(self, *tokens: Token | None) -> None:
@@ -254,12 +263,6 @@ class Owner:
         if draft is None:
             return Put(Row.tombstone(*place, generation), expect="any")
         return Put(Row.of(*place, generation, draft), draft.summary, "any", draft.versions)
-
-    def _break(self, error: OSError) -> None:
-        assert self._journal is not None
-        _log.error("journal error=%s: epoch broken, reads from the store are off", error)
-        self._broken = True
-        self._journal.break_epoch()
 
     def close(self) -> None:
         self._writer.close()

@@ -2,10 +2,12 @@
 
 A row below the trust floor is not served. The floor is raised to "now" when the journal broke, and when an
 `fs` data plane comes with another epoch than the recorded one, or with less on the dual track than the last
-one had: files may change then with no row and no mark. With the floor goes what relied on the rows: the
-record of the sweep and of the verification. A data plane in `kv_primary` or `kv_only` writes every row before
-it answers, so its epoch is recorded and the rows stay good; with a marker at `KvOnly` or `Purged` the store
-holds the only copy and the floor never moves. A restart alone raises the term, not the floor.
+one had: files may change then with no row and no mark. The same holds of rows that were swept or verified
+while some keys were on no dual track, or that such a data plane comes to. With the floor goes what relied on
+the rows: the record of the sweep and of the verification. A data plane in `kv_primary` or `kv_only` writes
+every row before it answers, so its epoch is recorded and the rows stay good; with a marker at `KvOnly` or
+`Purged` the store holds the only copy and the floor never moves. A restart alone raises the term, not the
+floor.
 """
 
 from __future__ import annotations
@@ -57,7 +59,10 @@ def settle(store: LmdbStore, journal: Journal | None, drive: str | None, mode: M
     broken = journal is not None and journal.broken
     known = store.meta("epoch") or b"0"
     new_epoch = mode is not None and mode.epoch != int(known)
-    untracked = mode is not None and mode.engine is Engine.FS and (new_epoch or _weaker(store, mode))
+    untracked = mode is not None and (
+        (mode.engine is Engine.FS and (new_epoch or _weaker(store, mode)))
+        or _swept_beside_untracked(store, mode)
+    )
     meta: dict[str, bytes | None] = {}
     if mode is not None:
         meta |= {"epoch": str(mode.epoch).encode(), "mode": f"{mode.engine} {mode.ratio}".encode()}
@@ -80,9 +85,25 @@ def _weaker(store: LmdbStore, mode: Mode) -> bool:
     """Whether the last data plane tracked more than this one will, so that some rows are kept up no
     longer.
     """
-    last = store.meta("mode")
+    last = _last_mode(store)
     if last is None:
         return False
-    engine, ratio = last.decode().split()
     order = tuple(Engine)
-    return (order.index(mode.engine), mode.ratio) < (order.index(Engine(engine)), Decimal(ratio))
+    return (order.index(mode.engine), mode.ratio) < (order.index(last[0]), last[1])
+
+
+def _swept_beside_untracked(store: LmdbStore, mode: Mode) -> bool:
+    """Whether a sweep or a verification is on record, and the last data plane or this one changes files that
+    leave no mark: what was true of these rows need not be true any more."""
+    if store.meta("swept_epoch") is None and store.meta("verified") is None:
+        return False
+    modes = ((mode.engine, mode.ratio), _last_mode(store))
+    return any(each is not None and each[0] is Engine.FS and each[1] < 1 for each in modes)
+
+
+def _last_mode(store: LmdbStore) -> tuple[Engine, Decimal] | None:
+    last = store.meta("mode")
+    if last is None:
+        return None
+    engine, ratio = last.decode().split()
+    return Engine(engine), Decimal(ratio)

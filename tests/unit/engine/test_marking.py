@@ -110,8 +110,8 @@ def test_a_journal_that_breaks_while_the_marker_moves_takes_it_back(
             owner.commit(Batch(meta=dict(BROKEN)))
         write(drive, new)
 
-    with pytest.raises(MarkerError, match="journal broke"), monkeypatch.context() as patched:
-        patched.setattr("dualtrack.engine.lock.marker.write", breaking)
+    monkeypatch.setattr(marker, "write", breaking)
+    with pytest.raises(MarkerError, match="journal broke"):
         move(owner, tmp_path, S.KV_PRIMARY, S.KV_ONLY, SWEPT | FULL)
     assert marker.read(str(tmp_path)).state is S.KV_PRIMARY
 

@@ -40,7 +40,7 @@ class Trash:
         files.ensure_directory(self._directory)
 
     def clear(self) -> None:
-        """Remove what an earlier process left. Only where none can be alive: bodies on their way in lie here."""
+        """Remove what an earlier process left. Only where none can live: bodies on their way in lie here."""
         for name in os.listdir(self._directory):
             if name.startswith((_TRASH, _STAGED)):
                 remove_tree(os.path.join(self._directory, name))
