@@ -48,8 +48,9 @@ def judge(
     if row.generation < trust_floor:
         return Verdict.UNTRUSTED
     if row.origin is RowOrigin.KV:
-        # A tombstone has no time of its own; the file must be from before the cut-over then.
-        limit = row.mtime_ns if row.present else cut_over_ns
+        # A server may have written the file between the marker's move and its own end; a tombstone without a
+        # time of its own goes by the marker.
+        limit = row.mtime_ns if row.present else max(row.mtime_ns, cut_over_ns)
         return Verdict.SUPERSEDED if file.fingerprint.mtime_ns <= limit else Verdict.NEWER
     return Verdict.IDENTICAL if _same(row, file) else Verdict.NEWER
 

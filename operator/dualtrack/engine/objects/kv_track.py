@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Protocol
 
 from dualtrack.engine.formats.xlmeta import XlMeta
@@ -99,6 +100,9 @@ class KvTrack:
 
     def tombstone(self, bucket: str, key: str, origin: RowOrigin) -> None:
         row = Row.tombstone(bucket, key, self.keeper.next_generation(), origin)
+        if origin is RowOrigin.KV:
+            # Cleanup has to know which file this deletes: any that is not younger.
+            row = replace(row, mtime_ns=time.time_ns())
         self._send(Put(row, b"", "any", 0))
 
     def _commit(self, bucket: str, key: str, draft: RowDraft) -> None:
