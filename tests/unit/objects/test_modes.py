@@ -16,6 +16,7 @@ from dualtrack.engine import files
 from dualtrack.engine.marker import MarkerState
 from dualtrack.engine.objects.drain import draft_reader
 from dualtrack.engine.objects.errors import BucketNotEmpty, InvalidKey, NoSuchKey, Unavailable
+from dualtrack.engine.objects.kv_track import KvTrack
 from dualtrack.engine.objects.layer import ObjectLayer
 from dualtrack.engine.objects.types import Attributes, Settings
 from dualtrack.engine.rows import Generation, Row, RowOrigin, RowState
@@ -192,6 +193,26 @@ def test_on_the_way_back_a_write_leaves_a_file_and_a_row_that_names_it(drive: Pa
         assert get(layer, "only-row") == b"1"
         layer.delete("bucket", "both")
         assert not (drive / "bucket/both").exists()
+
+
+@pytest.mark.parametrize("mode", ["fs/1", "kv_primary/1/true"])
+def test_after_the_way_back_a_marked_file_wins_over_a_row_of_kv_only(
+    drive: Path, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(drive, "returning") as layer:
+        layer.delete("bucket", "small")
+        assert row(layer, "small").origin is RowOrigin.KV
+    with opened(drive, mode) as layer:
+        with monkeypatch.context() as failing:
+            failing.setattr(KvTrack, "put", unavailable)
+            put(layer, "small", b"written again")
+        assert layer.drain() == 1
+        assert row(layer, "small").present
+        assert get(layer, "small") == b"written again"
+
+
+def unavailable(*_: object) -> None:
+    raise StoreError("injected")
 
 
 @pytest.mark.parametrize("mode", ["kv_only", "returning"])
