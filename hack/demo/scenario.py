@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import shutil
 import string
 import tarfile
 from collections.abc import Mapping
@@ -180,6 +181,7 @@ class Scenario:
         self.kube.delete(f"namespace/{self.namespace}", wait=True)
         if self.volumes:
             self.kube.delete(f"pv/{self.namespace}-drive", f"pv/{self.namespace}-snapshot")
+            shutil.rmtree(self.volumes)
 
 
 def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
