@@ -81,22 +81,18 @@ class Kube:
     @contextmanager
     def forwarded(self, resource: str, port: int) -> Iterator[str]:
         """`kubectl port-forward` while the block runs; gives `127.0.0.1:PORT`."""
-        process = subprocess.Popen(
-            self.command("port-forward", resource, f":{port}"),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        try:
+        command = self.command("port-forward", resource, f":{port}")
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process:
             assert process.stdout is not None
             assert process.stderr is not None
-            line = process.stdout.readline()
-            if "->" not in line:
-                raise KubeError(f"port-forward to {resource}:{port}: {line}{process.stderr.read()}")
-            yield line.split(" -> ")[0].removeprefix("Forwarding from ")
-        finally:
-            process.terminate()
-            process.wait(10)
+            try:
+                line = process.stdout.readline()
+                if "->" not in line:
+                    raise KubeError(f"port-forward to {resource}:{port}: {line}{process.stderr.read()}")
+                yield line.split(" -> ")[0].removeprefix("Forwarding from ")
+            finally:
+                process.terminate()
 
 
 def wait(what: str, probe: Callable[[], T | None], timeout: float, pause: float = 0.5) -> T:

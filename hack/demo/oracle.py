@@ -13,9 +13,10 @@ import json
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from threading import local
-from typing import Any
+from typing import Any, Self
 from urllib.parse import quote
 
 from zstandard import ZstdDecompressor
@@ -64,12 +65,21 @@ class Reader:
     def __init__(self, endpoint: str, access: str, secret: str) -> None:
         self.endpoint, self.access, self.secret = endpoint, access, secret
         self.threads = local()
+        self.connections: list[http.client.HTTPConnection] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for connection in self.connections:
+            connection.close()
 
     def get(self, bucket: str, key: str, version: str) -> tuple[int, bytes]:
         path, query = f"/{bucket}/{key}", f"versionId={quote(version)}"
         headers = signed_headers("GET", self.endpoint, path, query, b"", self.access, self.secret)
         if not hasattr(self.threads, "connection"):
             self.threads.connection = http.client.HTTPConnection(self.endpoint, timeout=60)
+            self.connections.append(self.threads.connection)
         connection: http.client.HTTPConnection = self.threads.connection
         connection.request("GET", f"{quote(path, safe='/-_.~')}?{query}", headers=headers)
         answer = connection.getresponse()
@@ -78,15 +88,19 @@ class Reader:
 
 def compare(endpoint: str, oracle: Mapping[str, Any], access: str, secret: str) -> Comparison:
     """Read every version through `endpoint` (`host:port`)."""
-    reader, result = Reader(endpoint, access, secret), Comparison()
+    result = Comparison()
 
-    def read(item: tuple[Version, Mapping[str, Any]]) -> tuple[Version, Mapping[str, Any], int, bytes]:
+    def read(
+        reader: Reader, item: tuple[Version, Mapping[str, Any]]
+    ) -> tuple[Version, Mapping[str, Any], int, bytes]:
         (bucket, key, version), expected = item
         status, body = (0, b"") if expected["Type"] == "marker" else reader.get(bucket, key, version)
         return (bucket, key, version), expected, status, body
 
-    with ThreadPoolExecutor(4) as pool:
-        for (bucket, key, version), expected, status, body in pool.map(read, versions(oracle)):
+    with Reader(endpoint, access, secret) as reader, ThreadPoolExecutor(4) as pool:
+        for (bucket, key, version), expected, status, body in pool.map(
+            partial(read, reader), versions(oracle)
+        ):
             name = f"{bucket}/{key} ({version})"
             if expected["Type"] == "marker":
                 result.markers += 1

@@ -160,6 +160,12 @@ def test_a_sweep_never_replaces_what_only_the_store_holds(store: Any) -> None:
     assert put(store, row("b", "k", 5, b"restored"), expect="any") == (Outcome.APPLIED,)
 
 
+def test_a_sweep_replaces_a_row_of_kv_only_that_lost_its_trust_with_the_way_back(store: Any) -> None:
+    put(store, row("b", "k", 2, origin=RowOrigin.KV))
+    store.commit(Batch(meta={"trust_floor": Generation(1, 3).pack()}))
+    assert put(store, row("b", "k", 4, b"file")) == (Outcome.APPLIED,)
+
+
 def test_counters_follow_the_rows(store: Any) -> None:
     put(store, row("b", "one"), versions=3)
     put(store, row("b", "two"), row("c", "one"))

@@ -52,13 +52,11 @@ def a_stock_server_reads_everything(address: str, acknowledged: dict[str, list[s
     read = oracle.compare(address, oracle.load_oracle(ORACLE), minio.ACCESS_KEY, minio.SECRET_KEY)
     sse_c = [name for name in read.wrong if name.startswith("sse/")]
     assert [name for name in read.wrong if name not in sse_c] == [], json.dumps(read.wrong[:5])
-    reader = oracle.Reader(address, minio.ACCESS_KEY, minio.SECRET_KEY)
     wrong = []
-    for key, states in acknowledged.items():
-        status, body = reader.get("load", key, "null")
-        found = (
-            hashlib.sha256(body).hexdigest() if status == 200 else "" if status == 404 else f"status {status}"
-        )
-        if found not in states:
-            wrong.append((key, status))
+    with oracle.Reader(address, minio.ACCESS_KEY, minio.SECRET_KEY) as reader:
+        for key, states in acknowledged.items():
+            status, body = reader.get("load", key, "null")
+            found = {200: hashlib.sha256(body).hexdigest(), 404: ""}.get(status)
+            if found not in states:
+                wrong.append((key, status))
     assert wrong == []
