@@ -36,6 +36,7 @@ def tombstone(task: Task, start: Generation, *, accept: bool) -> list[Place]:
     rows: Counter[str] = Counter()
     gone: dict[str, list[Row]] = defaultdict(list)
     after: Place | None = None
+    floor = task.owner.info().trust_floor
     while True:
         generation = task.owner.next_generation()
         page = task.owner.scan(after, PAGE)
@@ -43,7 +44,7 @@ def tombstone(task: Task, start: Generation, *, accept: bool) -> list[Place]:
             break
         after = page[-1].bucket, page[-1].key
         for row in page:
-            if row.state is RowState.TOMBSTONE or row.origin is RowOrigin.KV:
+            if row.state is RowState.TOMBSTONE or (row.origin is RowOrigin.KV and row.generation >= floor):
                 continue
             rows[row.bucket] += 1
             if row.generation < start and not file_exists(_proof(task, row)):

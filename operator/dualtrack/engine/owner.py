@@ -217,10 +217,11 @@ class Owner:
         marks: list[tuple[Token, ...]] = []
         puts: list[Put] = []
         kept = 0
+        rows_lead = trust.holds_only_copy(self._drive)
         files_taken = trust.files_taken(self._drive)
         for place in places:
             tokens = self._journal.tokens(place)
-            if tokens and self._only_in_row(place, files_taken=files_taken):
+            if tokens and rows_lead and self._only_in_row(place, files_taken=files_taken):
                 _log.warning("drain bucket=%s key=%s: the row is later and stays", *place)
                 self._journal.clear(tokens)
                 kept += 1
@@ -240,7 +241,7 @@ class Owner:
         return kept + len(settled)
 
     def _only_in_row(self, place: Place, *, files_taken: bool) -> bool:
-        """Whether the row wins over the mark's file, missing or not.
+        """Whether, on a drive at `KvOnly` or beyond, the row wins over the mark's file, missing or not.
 
         It does where the row is of a write in `kv_only`, which marks nothing and leaves no file: so it is
         later than every mark; and once cleanup has taken files away, which it begins only with an empty

@@ -80,7 +80,8 @@ def _outcome(
         return Outcome.SAME
     if before.row.generation >= after.row.generation:
         return Outcome.NEWER
-    if sweeping and before.row.origin is RowOrigin.KV:
+    # Below the floor it is from before a restore: the floor moves only while files are the truth.
+    if sweeping and before.row.origin is RowOrigin.KV and before.row.generation >= trust:
         return Outcome.NEWER
     return Outcome.APPLIED
 
