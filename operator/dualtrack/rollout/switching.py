@@ -91,6 +91,9 @@ def _settled(draft: Draft, mode: Mode) -> bool:
 
 
 def _apply(draft: Draft, desired: EngineSettings, switch: SwitchStatus) -> None:
+    if draft.seen.jobs is None:
+        draft.await_(messages.awaiting(draft, "the API server did not list the Jobs, which may be at work"))
+        return
     busy = jobs.quiesce(draft)
     if busy:
         draft.await_(messages.awaiting(draft, f"waiting for Job {busy} to stop before the switch"), delay=3.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -150,4 +151,18 @@ def test_a_sweep_is_stopped_before_the_way_back_switches(at: At) -> None:
     operator.step()
     assert operator.world.jobs[name]["spec"]["suspend"] is True
     operator.world.job_seconds = 20
+    operator.run("RolledBack/")
+
+
+def test_no_environment_changes_while_nobody_knows_which_jobs_are_at_work(at: At) -> None:
+    operator = at("Completing/Hold")
+    operator.run("Completing/Hold")
+    applied = len(operator.world.environments)
+    everything = operator.world.observe
+    operator.command("rollback.1.r1")
+    operator.world.observe = lambda: replace(everything(), jobs=None)  # type: ignore[method-assign]
+    operator.pass_time(30)
+    assert len(operator.world.environments) == applied
+    assert "did not list the Jobs" in operator.status["message"]
+    operator.world.observe = everything  # type: ignore[method-assign]
     operator.run("RolledBack/")
