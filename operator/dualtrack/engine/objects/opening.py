@@ -12,7 +12,7 @@ import logging
 import os
 import threading
 import uuid
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 
 from dualtrack.engine.drive import STORE_DIRECTORY, Drive
 from dualtrack.engine.journal import Journal
@@ -71,6 +71,10 @@ class Opened:
             _log.error("store not usable, serving from files mode=%s error=%s", self.mode, error)
         if self.mode.ratio > 0:
             _break_epoch(self.drive.path)
+        elif os.path.lexists(os.path.join(control_directory(self.drive.path), "journal")):
+            # Rows may have been kept up before. This mode is the last resort, so it starts all the same.
+            with suppress(DriveError):
+                _break_epoch(self.drive.path)
         return None
 
     def _plane(self, marker: Marker, settings: Settings) -> Plane:
