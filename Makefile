@@ -60,6 +60,10 @@ unit: venv ## Tests that need no cluster (minutes)
 test: check ## Everything that must pass, a whole run on a real cluster included
 	hack/test.sh
 
+.PHONY: e2e
+e2e: venv ## Every end-to-end case: kills, outages, damage, drift, rollback (half an hour)
+	.venv/bin/pytest tests/e2e
+
 .PHONY: tools
 tools: venv ## Install packages and build the local cluster's programs into the cache
 	$(PY) hack/lab.py tools

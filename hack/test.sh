@@ -16,4 +16,4 @@ KUBECTL=${DUALTRACK_CACHE:-$PWD/.cache}/tools/bin/kubectl
 export KUBECONFIG KUBECTL
 .venv/bin/pytest tests/cluster "$@"
 CLUSTER=${CLUSTER:-local} $python hack/lab.py load --name "$name"
-DUALTRACK_E2E=$name .venv/bin/pytest tests/e2e "$@"
+DUALTRACK_E2E=$name .venv/bin/pytest tests/e2e/test_the_whole_way.py "$@"
