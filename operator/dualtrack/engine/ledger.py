@@ -37,7 +37,7 @@ def ledger(task: Task) -> None:
         "rows": sum(count for bucket, count in stats.objects.items() if not is_system(bucket)),
         "systemRows": sum(count for bucket, count in stats.objects.items() if is_system(bucket)),
         "versions": sum(count for bucket, count in stats.versions.items() if not is_system(bucket)),
-        # Counted, because a file system may hold more than this drive; `inodesUsed` is what it says of itself.
+        # Counted: the file system may hold more than this drive, and `inodesUsed` is what it says of itself.
         "inodes": sum(buckets.values()) + control,
         "controlInodes": control,
         "storeBytes": stats.file_bytes,
