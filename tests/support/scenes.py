@@ -20,8 +20,8 @@ def reaches(
         status = scene.status(name)
         if status.get("phase") == phase and step in (None, status.get("step")):
             return status
-        stuck = {"Paused", "Failed", "RolledBack"} - {phase}
-        assert status.get("phase") not in stuck, f"{status.get('phase')}: {status.get('message')}"
+        stuck = status.get("phase") in {"Failed", "RolledBack"} - {phase} or "pause" in status
+        assert not stuck, f"{status.get('phase')}: {status.get('message')}"
         return None
 
     return wait(f"{phase} {step or ''} of {scene.namespace}/{name}", probe, seconds)
@@ -76,6 +76,6 @@ def paused(scene: Scenario, *, seconds: float = 180, name: str = "demo") -> dict
 
     def probe() -> dict[str, Any] | None:
         status = scene.status(name)
-        return status if status.get("phase") == "Paused" else None
+        return status if "pause" in status else None
 
     return wait(f"a pause of {scene.namespace}/{name}", probe, seconds)
