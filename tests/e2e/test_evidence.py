@@ -16,6 +16,24 @@ LONG_CANARY = [
 ]
 
 
+def gates(**severities: str) -> list[dict[str, Any]]:
+    """The demo's gates, with those of one severity only looked at, so that a case is about one gate.
+
+    Damaged metadata shows as errors and as differences at once, and whichever is seen first acts.
+    """
+    common = {"onNoData": "Wait", "maxStalenessSeconds": 10}
+    evidence = {"confidencePercent": 95, "minimumBadEvents": 5, "onInsufficient": "Wait"}
+    latency = [{"name": "operation", "value": "put"}, {"name": "thresholdMilliseconds", "value": "2000"}]
+    found: list[dict[str, Any]] = [
+        {"name": "error-rate", "preset": "error-rate", "max": "0.01", "severity": "Normal"},
+        {"name": "consistency", "preset": "consistency-errors", "max": "0", "severity": "Critical"},
+    ]
+    for gate in found:
+        gate["severity"] = severities.get(gate["severity"], gate["severity"])
+    slow = {"name": "put-latency", "preset": "latency-fraction", "args": latency, "max": "0.5"}
+    return [{**common, "evidence": evidence, **gate} for gate in (*found, {**slow, "severity": "Normal"})]
+
+
 def test_without_prometheus_the_clock_stops_and_goes_on_afterwards(
     scene: Scenario, short: Callable[..., dict[str, Any]]
 ) -> None:
@@ -43,7 +61,7 @@ def test_without_prometheus_the_clock_stops_and_goes_on_afterwards(
 def test_errors_over_the_bound_pause_and_a_rollback_gives_the_old_env(
     scene: Scenario, short: Callable[..., dict[str, Any]]
 ) -> None:
-    scene.migrate(short(phases=LONG_CANARY))
+    scene.migrate(short(phases=LONG_CANARY, gates=gates(Critical="Observe")))
     reaches(scene, "Canary", "Observing", seconds=180)
     damage = (
         "import os\n"
@@ -69,7 +87,7 @@ def test_errors_over_the_bound_pause_and_a_rollback_gives_the_old_env(
 
 
 def test_one_divergence_acts_at_once(scene: Scenario, short: Callable[..., dict[str, Any]]) -> None:
-    scene.migrate(short(phases=LONG_CANARY))
+    scene.migrate(short(phases=LONG_CANARY, gates=gates(Normal="Observe")))
     reaches(scene, "Canary", "Observing", seconds=180)
     swap = (
         "import os, shutil\n"

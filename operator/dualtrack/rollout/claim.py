@@ -11,6 +11,7 @@ from dualtrack.api.conditions import Reason
 from dualtrack.rollout import intent, kube, messages
 from dualtrack.rollout.decision import Create, MergePatch
 from dualtrack.rollout.draft import Draft
+from dualtrack.rollout.world import JsonObject
 
 
 def acquire(draft: Draft) -> bool:
@@ -60,12 +61,19 @@ def _take(draft: Draft, target_uid: str) -> bool:
         )
         return False
     why = (
-        f"the target is claimed by the MetadataMigration with UID {holder} (Lease {kube.name(lease)});"
+        f"the target is claimed by MetadataMigration {_owner(lease)} (UID {holder}, Lease {kube.name(lease)});"
         " nothing is done here until that one is deleted"
     )
     draft.stalled = (Reason.CLAIMED_BY_ANOTHER, why)
     draft.await_(messages.awaiting(draft, why))
     return False
+
+
+def _owner(lease: JsonObject) -> str:
+    """The name of the migration that the Lease belongs to, for people; who holds it is a matter of the UID."""
+    owners = kube.dig(lease, "metadata", "ownerReferences")
+    first = owners[0] if isinstance(owners, list) and owners else {}
+    return kube.text(kube.dig(first, "name"), 253) or "of an unknown name"
 
 
 def _take_over(draft: Draft, target_uid: str) -> MergePatch:
