@@ -61,8 +61,8 @@ def _take(draft: Draft, target_uid: str) -> bool:
         )
         return False
     why = (
-        f"the target is claimed by MetadataMigration {_owner(lease)} (UID {holder}, Lease {kube.name(lease)});"
-        " nothing is done here until that one is deleted"
+        f"the target is claimed by MetadataMigration {_owner(lease)} (UID {holder}, Lease"
+        f" {kube.name(lease)}); nothing is done here until that one is deleted"
     )
     draft.stalled = (Reason.CLAIMED_BY_ANOTHER, why)
     draft.await_(messages.awaiting(draft, why))
@@ -70,7 +70,7 @@ def _take(draft: Draft, target_uid: str) -> bool:
 
 
 def _owner(lease: JsonObject) -> str:
-    """The name of the migration that the Lease belongs to, for people; who holds it is a matter of the UID."""
+    """The name of the migration that the Lease belongs to, for people; who holds it says the UID."""
     owners = kube.dig(lease, "metadata", "ownerReferences")
     first = owners[0] if isinstance(owners, list) and owners else {}
     return kube.text(kube.dig(first, "name"), 253) or "of an unknown name"
