@@ -57,11 +57,11 @@ def announce(kind: str) -> None:
         "local": "a local cluster in name spaces of its own (needs root)",
     }[kind]
     console.print(
-        f"This makes [bold]{where}[/], brings the operator there by its Helm chart,\n"
-        f"serves a drive that a real MinIO wrote through the gateway, puts load on it, and moves its\n"
-        f"metadata from xl.meta files into a key-value store: canary → expand → fullout → complete. "
+        f"This makes [bold]{where}[/], brings the operator there by its Helm chart, serves a drive that a "
+        "real MinIO wrote through the gateway, puts load on it, and moves its metadata from xl.meta files "
+        "into a key-value store: canary → expand → fullout → complete. "
         f"It takes about {'6' if built else '30'} minutes on 2 cores"
-        f"{'' if built else ' the first time (it builds Kubernetes)'}.\n"
+        f"{'' if built else ' the first time (it builds Kubernetes)'}. "
         f"Caches lie in {cache()}; `make demo-clean` removes the rest.\n"
     )
 
