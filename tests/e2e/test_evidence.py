@@ -89,6 +89,7 @@ def test_errors_over_the_bound_pause_and_a_rollback_gives_the_old_env(
 def test_one_divergence_acts_at_once(scene: Scenario, short: Callable[..., dict[str, Any]]) -> None:
     scene.migrate(short(phases=LONG_CANARY, gates=gates(Normal="Observe")))
     reaches(scene, "Canary", "Observing", seconds=180)
+    wait("rows that reads are compared with", lambda: compared(scene) > 200, 90)
     swap = (
         "import os, shutil\n"
         "found = sorted(f for f, _, names in os.walk('/data/load') if 'xl.meta' in names)\n"
@@ -99,6 +100,12 @@ def test_one_divergence_acts_at_once(scene: Scenario, short: Callable[..., dict[
     run_in_gateway(scene, swap)
     status = paused(scene, seconds=60)
     assert "consistency" in status["pause"]["message"] + status["message"]
+
+
+def compared(scene: Scenario) -> int:
+    """How many reads the consistency gate has counted: a key without a row yet is not compared."""
+    found = {gate["name"]: gate for gate in scene.status().get("gates", [])}
+    return int(found.get("consistency", {}).get("samples", 0))
 
 
 def reaches_after_pause(scene: Scenario, phase: str) -> None:
