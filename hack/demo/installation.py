@@ -31,15 +31,18 @@ def values(image: str, namespaces: Sequence[str], jobs_image: str = "") -> dict[
 
 def install(kube: Kube, image: str, namespaces: Sequence[str], jobs_image: str = "") -> None:
     """Install or upgrade the release, and wait until the operator is ready."""
+    system = Kube(kube.kubectl, kube.kubeconfig, NAMESPACE)
     wanted = values(image, namespaces, jobs_image)
     with helm_python.Config(kubeconfig_path=kube.kubeconfig, namespace=NAMESPACE) as helm:
         if installed(helm):
             helm.upgrade(CHART, RELEASE, wanted, namespace=NAMESPACE, timeout=120)
+            # The tag is always the same, what it names is not.
+            system.run("rollout", "restart", "deployment/dualtrack")
         else:
             helm.install(CHART, RELEASE, wanted, namespace=NAMESPACE, create_namespace=True, timeout=120)
     crd = "crd/metadatamigrations.dualtrack.rustfs.com"
     kube.run("wait", crd, "--for=condition=Established", "--timeout=60s", timeout=70)
-    Kube(kube.kubectl, kube.kubeconfig, NAMESPACE).rolled_out("deployment/dualtrack")
+    system.rolled_out("deployment/dualtrack")
 
 
 def installed(helm: helm_python.Config) -> bool:
