@@ -121,11 +121,12 @@ def summary(status: dict[str, Any], stages: Stages) -> None:
         value = ledger.get(name, "")
         facts.add_row(title, f"{value:,}" if isinstance(value, int) else str(value))
     console.print(facts)
-    times = Table("stage or phase", "seconds", box=None, header_style="dim")
+    times = Table("stage or phase", "seconds", "of them observed", box=None, header_style="dim")
     for name, seconds in stages.times:
-        times.add_row(name, f"{seconds:.0f}")
+        times.add_row(name, f"{seconds:.0f}", "")
     for timing in status.get("timings", []):
-        times.add_row(f"  {timing['phase']}", str(timing["seconds"]))
+        observed = str(timing.get("observedSeconds", ""))
+        times.add_row(f"  {timing['phase']}", str(timing["seconds"]), observed)
     console.print(times)
 
 

@@ -61,18 +61,33 @@ def namespaces() -> Iterator[str]:
 
 
 @pytest.fixture
-def scene(cluster: Kube, namespaces: Iterator[str]) -> Iterator[Scenario]:
-    """Drive, gateway, Prometheus and load in a fresh namespace; no migration yet."""
-    name = next(namespaces)
+def scenes(cluster: Kube, namespaces: Iterator[str]) -> Iterator[Callable[[], Scenario]]:
+    """Gives drive, gateway, Prometheus and load in a fresh namespace, as often as asked; no migration yet.
+
+    Only one scene works at a time: the one before is left without load.
+    """
     local = cluster_kind.kind_of_cluster() == "local"
-    volumes = cluster.kubeconfig.parent / "volumes" / name if local else None
-    found = Scenario(Kube(cluster.kubectl, cluster.kubeconfig, name), volumes=volumes)
-    found.create(DRIVE)
-    found.start_data_plane()
-    found.start_load()
-    yield found
-    print(found.story())  # shown where the test failed
-    found.remove()
+    opened: list[Scenario] = []
+
+    def fresh() -> Scenario:
+        name = next(namespaces)
+        volumes = cluster.kubeconfig.parent / "volumes" / name if local else None
+        found = Scenario(Kube(cluster.kubectl, cluster.kubeconfig, name), volumes=volumes)
+        opened.append(found)
+        found.create(DRIVE)
+        found.start_data_plane()
+        found.start_load()
+        return found
+
+    yield fresh
+    for scene in opened:
+        print(scene.story())  # shown where the test failed
+        scene.remove()
+
+
+@pytest.fixture
+def scene(scenes: Callable[[], Scenario]) -> Scenario:
+    return scenes()
 
 
 @pytest.fixture

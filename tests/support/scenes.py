@@ -10,6 +10,13 @@ from typing import Any
 from demo.kube import wait
 from demo.scenario import Scenario
 
+SETTINGS = (
+    "RUSTFS_METADATA_ENGINE",
+    "RUSTFS_DUAL_TRACK_RATIO",
+    "RUSTFS_FALLBACK_TO_FS",
+    "RUSTFS_DUAL_TRACK_EPOCH",
+)
+
 
 def reaches(
     scene: Scenario, phase: str, step: str | None = None, *, seconds: float = 300, name: str = "demo"
@@ -31,6 +38,19 @@ def target_env(scene: Scenario) -> dict[str, str]:
     """The variables of the target's container, as the API server has them now."""
     containers = scene.kube.get("deployment", "rustfs")["spec"]["template"]["spec"]["containers"]
     return {entry["name"]: entry.get("value", "") for entry in containers[0].get("env", [])}
+
+
+def settings_in_order(scene: Scenario) -> list[tuple[str, str, str, str]]:
+    """Engine, ratio, fallback and epoch of every pod template that the target has had, oldest first."""
+    templates = []
+    for replica_set in scene.kube.items("replicasets.apps"):
+        if replica_set["metadata"]["ownerReferences"][0]["name"] != "rustfs":
+            continue
+        container = replica_set["spec"]["template"]["spec"]["containers"][0]
+        env = {entry["name"]: entry.get("value", "") for entry in container.get("env", [])}
+        revision = int(replica_set["metadata"]["annotations"]["deployment.kubernetes.io/revision"])
+        templates.append((revision, tuple(env.get(name, "") for name in SETTINGS)))
+    return [setting for _, setting in sorted(templates)]
 
 
 def files_below_buckets(scene: Scenario, name: str = "xl.meta") -> list[str]:

@@ -321,6 +321,8 @@ class PhaseTiming(StatusModel):
     """Name of the phase."""
     seconds: Count | None = None
     """Seconds from its start to its end, pauses included."""
+    observed_seconds: Count | None = None
+    """Seconds of its last window that were measured and good; absent where nothing was observed."""
 
 
 class HandledCommand(StatusModel):

@@ -94,7 +94,12 @@ def _reached(draft: Draft, phase: str) -> None:
 def _close(draft: Draft, phase: str) -> None:
     if not phase or draft.status.phase_start_time is None:
         return
-    entry = PhaseTiming(phase=phase, seconds=int(draft.age(draft.status.phase_start_time)))
+    seen = draft.status.observation
+    entry = PhaseTiming(
+        phase=phase,
+        seconds=int(draft.age(draft.status.phase_start_time)),
+        observed_seconds=seen.observed_seconds if seen is not None else None,
+    )
     others = tuple(t for t in draft.status.timings or () if t.phase != phase)
     draft.set(timings=(*others, entry)[-_TIMINGS_LIMIT:])
 

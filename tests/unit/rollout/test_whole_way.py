@@ -37,6 +37,10 @@ def test_the_whole_way_to_complete(way: dict[str, Operator]) -> None:
         "FullOut",
         "Completing",
     ]
+    observed = {t["phase"]: t.get("observedSeconds") for t in operator.status["timings"]}
+    assert observed["Validating"] is None
+    assert observed["Canary"] >= 300
+    assert observed["Completing"] >= 120, "the soak is its last window"
 
 
 def test_jobs_have_the_fence_in_order_and_names_that_follow_from_their_purpose(
