@@ -2,7 +2,8 @@
 
 Commands are found, not listed: `engine_NAME.py` in this package is `dualtrack engine NAME` (dashes for
 underscores), and the modules in `COMMANDS` are the others. Only the module of the command that was asked for
-is imported, because the operator's libraries take longer to load than most engine verbs take to run.
+is imported, because the operator's libraries take longer to load than most engine verbs take to run; where
+none was, all are, for the help.
 
 A verb's module has `add_parser(subparsers)` and `run(arguments) -> int`; a command's module has `SUMMARY`,
 `add_arguments(parser)` and `execute(arguments) -> int`.
@@ -12,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import importlib.util
 import os
 import pkgutil
 import sys
@@ -53,14 +53,15 @@ def parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name in COMMANDS:
         module = f"dualtrack.cli.{name}"
-        if words[:1] == [name]:
+        # Without a command this is a call for help, which tells of all of them.
+        if words[:1] in ([], [name]):
             _add_command(commands, name, importlib.import_module(module))
-        elif importlib.util.find_spec(module):
+        else:
             commands.add_parser(name)
     engine = commands.add_parser("engine", help="work on a drive and its store")
     verbs = engine.add_subparsers(dest="verb", required=True, metavar="VERB")
     for name, module in engine_verbs().items():
-        if words[:2] == ["engine", name]:
+        if words[:2] in (["engine"], ["engine", name]):
             importlib.import_module(module).add_parser(verbs)
         else:
             verbs.add_parser(name)
