@@ -127,6 +127,7 @@ class World:
     # what happened
     series: dict[frozenset[tuple[str, str]], list[tuple[float, float]]] = field(default_factory=dict)
     environments: list[dict[str, str]] = field(default_factory=list)
+    configs: dict[str, dict[str, str]] = field(default_factory=dict)
     created_jobs: list[str] = field(default_factory=list)
     finished_verbs: list[str] = field(default_factory=list)
     refused_starts: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
@@ -412,6 +413,9 @@ class World:
     def _apply(self, action: Apply) -> None:
         if self.conflict:
             raise ConnectionError("conflict with another field manager")
+        if action.manifest["kind"] == "ConfigMap":
+            self.configs[action.manifest["metadata"]["name"]] = dict(action.manifest["data"])
+            return
         assert self.deployment is not None
         assert action.manifest["metadata"]["uid"] == self.deployment["metadata"]["uid"]
         (container,) = action.manifest["spec"]["template"]["spec"]["containers"]

@@ -43,13 +43,14 @@ DEPLOYMENT: Final = Kind("apps/v1", "Deployment", "deployments")
 POD: Final = Kind("v1", "Pod", "pods")
 CLAIM: Final = Kind("v1", "PersistentVolumeClaim", "persistentvolumeclaims")
 SECRET: Final = Kind("v1", "Secret", "secrets")
+CONFIG_MAP: Final = Kind("v1", "ConfigMap", "configmaps")
 JOB: Final = Kind("batch/v1", "Job", "jobs")
 LEASE: Final = Kind("coordination.k8s.io/v1", "Lease", "leases")
 AUTOSCALER: Final = Kind("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers")
 EVENT: Final = Kind("events.k8s.io/v1", "Event", "events")
 
 KINDS: Final = (
-    MIGRATION, DEPLOYMENT, POD, CLAIM, SECRET, JOB, LEASE, AUTOSCALER, EVENT,
+    MIGRATION, DEPLOYMENT, POD, CLAIM, SECRET, CONFIG_MAP, JOB, LEASE, AUTOSCALER, EVENT,
 )  # fmt: skip
 
 

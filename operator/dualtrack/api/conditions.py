@@ -111,6 +111,7 @@ class Reason(Documented):
     JOB_STARTED = "JobStarted", "A Job was created"
     JOB_RUNNING = "JobRunning", "A Job is at work"
     JOB_COMPLETE = "JobComplete", "A Job has finished and its result was read"
+    PACE_CHANGED = "PaceChanged", "A running sweep was told another pace"
     JOB_BLOCKED = "JobBlocked", "A Job's pod cannot start; the message says why"
     JOB_FAILED = "JobFailed", "A Job has used up its retries"
     SWEEP_COMPLETE = "SweepComplete", "Every object of the drive was seen by the sweep"

@@ -248,6 +248,8 @@ class JobStatus(StatusModel):
     """Objects seen so far."""
     total: Count | None = None
     """Objects expected; absent while unknown."""
+    objects_per_day: Count | None = None
+    """Pace that a sweep was last told; absent for other steps."""
     report_digest: Line | None = None
     """Digest of its report."""
     message: Message | None = None

@@ -41,6 +41,7 @@ RULES: Final = (
     Rule("", "pods/log", ("get",), "read the progress of Jobs"),
     Rule("", "persistentvolumeclaims", ("get",), "check the drives' claims"),
     Rule("", "secrets", ("get",), "read the tokens that a migration refers to"),
+    Rule("", "configmaps", ("create", "patch"), "tell a running sweep its pace"),
     Rule("batch", "jobs", ("get", "list", "watch", "create", "patch", "delete"), "run the engine"),
     Rule("coordination.k8s.io", "leases", ("get", "create", "patch", "delete"), "claim targets"),
     Rule(

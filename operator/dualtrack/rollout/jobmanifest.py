@@ -8,22 +8,19 @@ back by its termination message, what it may do is the fence that it is started 
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from dualtrack.api import names
-from dualtrack.rollout import intent, kube
+from dualtrack.rollout import intent, kube, pacing
 from dualtrack.rollout.draft import Draft
 from dualtrack.rollout.plan import SNAPSHOT_DIRECTORY
 
 RETRIES: Final = 3
-ANNOTATION_PACE: Final = f"{names.GROUP}/pace"
 PACE_DIRECTORY: Final = "/etc/dualtrack"
 _NAME_LIMIT: Final = 63
-_SWEEP: Final = "migrate"
 _GRACE_SECONDS: Final = 30  # SIGTERM ends in a checkpoint within five
 
 
@@ -80,21 +77,11 @@ def render(draft: Draft, order: Order) -> dict[str, Any]:
             "activeDeadlineSeconds": draft.spec.jobs.deadline_seconds,
             "suspend": False,
             "template": {
-                "metadata": {"labels": labels, "annotations": {ANNOTATION_PACE: _pace(draft)}},
+                "metadata": {"labels": labels},
                 "spec": _pod_spec(draft, order),
             },
         },
     }
-
-
-def _pace(draft: Draft) -> str:
-    """What the sweep's pace file says: the slower of objects a day and the share of the drive a week."""
-    sweep = draft.spec.sweep
-    per_day = sweep.objects_per_day
-    objects = next((d.objects for d in draft.status.drives or () if d.objects), None)
-    if objects is not None:
-        per_day = min(per_day, max(1, objects * sweep.percent_per_week // 700))
-    return json.dumps({"objectsPerDay": per_day})
 
 
 def _pod_spec(draft: Draft, order: Order) -> dict[str, Any]:
@@ -184,7 +171,7 @@ def _arguments(draft: Draft, order: Order) -> list[str]:
         *("--run-id", job_name(draft, order.step, order.generation), "--fence", str(order.fence)),
         *("--migration-uid", draft.uid, "--epoch", str(draft.status.epoch or 1)),
         *("--result-file", "/dev/termination-log", "--progress", "json"),
-        *(("--pace-file", f"{PACE_DIRECTORY}/pace") if verb == _SWEEP else ()),
+        *(("--pace-file", f"{PACE_DIRECTORY}/{pacing.FILE}") if verb == pacing.SWEEP_VERB else ()),
         *options,
     ]
 
@@ -196,7 +183,7 @@ def _mounts(draft: Draft, order: Order) -> list[dict[str, Any]]:
     if found is not None and found.get("subPath"):
         mount["subPath"] = found["subPath"]
     mounts = [mount, {"name": "tmp", "mountPath": "/tmp"}]
-    if order.verb[0] == _SWEEP:
+    if order.verb[0] == pacing.SWEEP_VERB:
         mounts.append({"name": "pace", "mountPath": PACE_DIRECTORY, "readOnly": True})
     if order.snapshot:
         mounts.append({"name": "snapshot", "mountPath": SNAPSHOT_DIRECTORY})
@@ -208,9 +195,9 @@ def _volumes(draft: Draft, order: Order, template: Mapping[str, Any]) -> list[di
         {"name": "drive", "persistentVolumeClaim": {"claimName": claim_name(draft) or ""}},
         {"name": "tmp", "emptyDir": {}},
     ]
-    if order.verb[0] == _SWEEP:
-        source = {"fieldPath": f"metadata.annotations['{ANNOTATION_PACE}']"}
-        volumes.append({"name": "pace", "downwardAPI": {"items": [{"path": "pace", "fieldRef": source}]}})
+    if order.verb[0] == pacing.SWEEP_VERB:
+        config = pacing.config_name(job_name(draft, order.step, order.generation))
+        volumes.append({"name": "pace", "configMap": {"name": config}})
     if order.snapshot:
         snapshot = draft.spec.completing.snapshot_claim_name
         volumes.append({"name": "snapshot", "persistentVolumeClaim": {"claimName": snapshot}})

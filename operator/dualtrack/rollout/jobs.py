@@ -13,7 +13,7 @@ from typing import Any, Final
 from dualtrack.api.conditions import Reason
 from dualtrack.api.fields import truncate
 from dualtrack.api.status_parts import JobState, JobStatus
-from dualtrack.rollout import jobmanifest, jobtrouble, kube, messages
+from dualtrack.rollout import jobmanifest, jobtrouble, kube, messages, pacing
 from dualtrack.rollout.decision import Create, MergePatch
 from dualtrack.rollout.draft import Draft
 from dualtrack.rollout.jobmanifest import Order
@@ -42,7 +42,7 @@ def run(draft: Draft, step: str, verb: tuple[str, ...], *, snapshot: bool = Fals
         return None
     if not _ours(draft, entry, view):
         return None
-    return _follow(draft, entry, view)
+    return _follow(draft, _pace(draft, entry, order), view)
 
 
 def find(draft: Draft, step: str) -> JobStatus | None:
@@ -109,6 +109,7 @@ def _create(draft: Draft, entry: JobStatus, order: Order) -> None:
     if busy:
         draft.await_(messages.awaiting(draft, f"waiting for Job {busy} to stop first"), delay=3.0)
         return
+    entry = _pace(draft, entry, order)
     draft.act(Create(jobmanifest.render(draft, order)))
     draft.event(Reason.JOB_STARTED, f"Job {entry.name} ({' '.join(order.verb)}), fence {entry.fence}")
     _wait(draft, entry, f"Job {entry.name} was created")
@@ -125,6 +126,13 @@ def _ours(draft: Draft, entry: JobStatus, view: JobView) -> bool:
             " delete it if it is not needed, then resume",
         )
     return right
+
+
+def _pace(draft: Draft, entry: JobStatus, order: Order) -> JobStatus:
+    told = pacing.keep(draft, entry, order.verb[0])
+    if told is not entry:
+        _save(draft, told)
+    return told
 
 
 def _follow(draft: Draft, entry: JobStatus, view: JobView) -> JsonObject | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -93,6 +94,31 @@ def test_another_drive_under_the_mount_is_noticed(at: At) -> None:
     operator.world.jobs[name]["_result"]["drive"]["driveID"] = "drive-2"
     operator.step()
     assert "another drive" in operator.status["pause"]["message"]
+
+
+def test_a_running_sweep_is_told_another_pace_and_only_when_it_changes(at: At) -> None:
+    operator = at("FullOut/Sweep")
+    operator.world.job_seconds = 600
+    operator.pass_time(20)
+    (name,) = (n for n in operator.world.created_jobs if "sweep" in n)
+    share = 1000 * 20 // 700  # 20 % a week of the inventory's 1000 objects, a day
+    assert told(operator, name) == share
+
+    operator.world.configs.clear()
+    operator.pass_time(60)
+    assert operator.world.configs == {}, "nothing is written while nothing changes"
+
+    operator.world.migration["spec"]["sweep"] = {"objectsPerDay": 7, "percentPerWeek": 20}
+    operator.pass_time(20)
+    assert told(operator, name) == 7
+    assert sweep(operator)["objectsPerDay"] == 7
+    assert [e.reason for e in operator.world.events].count("PaceChanged") == 1
+    assert [n for n in operator.world.created_jobs if "sweep" in n] == [name]
+
+
+def told(operator: Operator, job: str) -> int:
+    config = operator.world.configs[f"{job}-pace"]
+    return int(json.loads(config["pace"])["objectsPerDay"])
 
 
 def test_progress_is_shown(at: At) -> None:
