@@ -112,7 +112,11 @@ def observation(status: Mapping[str, Any]) -> RenderableType:
         Text(f"coverage {seen.get('coveragePercent', 0)} %", style="dim"),
         Text(f"verdict {seen.get('verdict', '-')}", style=VERDICT_STYLE.get(seen.get("verdict", ""), "")),
     )
-    return grid
+    lost = seen.get("lostSeconds")
+    if not lost:
+        return grid
+    why = f": {seen['message']}" if seen.get("message") else ""
+    return Group(grid, Text(f"{duration(lost)} did not count{why}", style="yellow"))
 
 
 def gates(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
@@ -139,7 +143,9 @@ def gates(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
 def jobs(rows: Sequence[Mapping[str, Any]], limit: int = 6) -> RenderableType:
     if not rows:
         return Text("")
-    table = Table("job", "step", "state", box=None, pad_edge=False, header_style="dim")
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for title in ("job", "step", "state"):
+        table.add_column(title, no_wrap=True)  # whoever reads a name wants to type it
     table.add_column("progress", justify="right")
     table.add_column("")
     for job in rows[-limit:]:
@@ -207,16 +213,19 @@ def render(migration: Mapping[str, Any], now: datetime | None = None) -> Rendera
 
 def history(migration: Mapping[str, Any]) -> RenderableType:
     """Who moved it, when, and why."""
-    table = Table("time", "attempt", "from", "to", "cause", "actor", "evidence", box=None, header_style="dim")
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for title in ("time", "attempt", "transition", "cause", "actor"):
+        table.add_column(title, no_wrap=True)
+    table.add_column("why")
     for entry in migration.get("status", {}).get("history", []):
+        evidence = entry.get("evidenceDigest")
         table.add_row(
             entry.get("time", ""),
             str(entry.get("attempt", "")),
-            entry.get("from", ""),
-            entry.get("to", ""),
+            f"{entry.get('from') or 'new'} → {entry.get('to', '')}",
             entry.get("cause", ""),
             entry.get("actor", ""),
-            entry.get("evidenceDigest", "") or "",
+            Text(entry.get("message") or (f"evidence {evidence}" if evidence else ""), style="dim"),
         )
     return table
 
@@ -229,11 +238,10 @@ def explain(migration: Mapping[str, Any]) -> RenderableType:
         verdict = gate.get("verdict", "NoData")
         line = Text(f"{gate['name']}: ")
         line.append(verdict, style=VERDICT_STYLE.get(verdict, ""))
-        line.append(
-            f": {count(gate.get('bad', 0))} bad of {count(gate.get('samples', 0))}, "
-            f"so that the rate lies at or under {gate.get('upperBound', '?')} "
-            f"(the limit is {gate.get('bound', '?')})"
-        )
+        line.append(f": {count(gate.get('bad', 0))} bad of {count(gate.get('samples', 0))}")
+        if gate.get("upperBound"):
+            line.append(f", so that the rate lies at or under {gate['upperBound']}")
+        line.append(f" (the limit is {gate.get('bound', '?')})")
         if gate.get("samplesNeeded"):
             line.append(f"; {count(gate['samplesNeeded'])} more good samples would show enough")
         if gate.get("message"):

@@ -75,6 +75,44 @@ def test_what_needs_a_person_stands_out() -> None:
     assert "Stalled: Drift: the env was reverted" in shown(migration(conditions=[condition]))
 
 
+def test_lost_time_says_why_it_did_not_count() -> None:
+    seen = {
+        "observedSeconds": 10,
+        "requiredSeconds": 20,
+        "lostSeconds": 65,
+        "message": "pod a was not scraped",
+    }
+    assert "1m 5s did not count: pod a was not scraped" in shown(migration(observation=seen))
+
+
+def narrow(picture: Any) -> str:
+    """What fits a terminal of 80 columns."""
+    paper = io.StringIO()
+    Console(width=80, file=paper).print(picture)
+    return paper.getvalue()
+
+
+def test_names_of_jobs_can_be_copied_from_a_narrow_terminal() -> None:
+    name = "rustfs-main-1-remove-directories-rustfs-0"
+    job = {"name": name, "step": "RemoveDirectories", "state": "Complete", "message": "x" * 90}
+    assert name in narrow(mmig_view.render(migration(jobs=[job]), NOW))
+
+
+def test_the_history_says_when_and_why() -> None:
+    entry = {"time": "2026-11-20T08:12:00Z", "attempt": 1, "from": "Canary", "to": "Paused"}
+    entry |= {"cause": "GateFailed", "actor": "operator", "message": "error-rate: 9 of 412 failed"}
+    text = narrow(mmig_view.history(migration(history=[entry])))
+    assert "2026-11-20T08:12:00Z" in text
+    assert "Canary → Paused" in text
+    assert "9 of 412" in text
+
+
+def test_a_gate_without_a_statistical_bound_is_explained_without_one() -> None:
+    gate = {"name": "consistency", "verdict": "Pass", "bad": 0, "samples": 169, "bound": "0"}
+    text = " ".join(narrow(mmig_view.explain(migration(gates=[gate]))).split())
+    assert "consistency: Pass: 0 bad of 169 (the limit is 0)" in text
+
+
 def test_a_migration_that_nobody_took_up_is_shown_too() -> None:
     assert "waiting for the operator" in shown({"metadata": {"name": "main"}, "spec": {}})
 
