@@ -108,6 +108,12 @@ class FsTrack:
         self._retried(move, bucket, key)
         files.sync_directory(directory)
 
+    def withdraw_data(self, bucket: str, key: str, staged: str, data_dir: bytes) -> None:
+        """Take back what `commit_data` moved, for an object that was refused after all."""
+        target = self.data_directory(bucket, key, data_dir)
+        self.guarded(lambda: files.rename(target, staged), bucket, key)
+        self.prune(bucket, key)
+
     def remove(self, bucket: str, key: str) -> None:
         """Take the `xl.meta` away durably; what becomes empty is removed up to the bucket."""
         directory = self.object_directory(bucket, key)
@@ -118,7 +124,7 @@ class FsTrack:
             return
         except OSError as error:
             raise unavailable(error, bucket, key) from error
-        files.sync_directory(directory)
+        self.guarded(lambda: _sync_remaining(directory), bucket, key)
         files.unlink(moved, missing_ok=True)
 
     def discard_data(self, bucket: str, key: str, data_dir: bytes) -> None:
@@ -177,6 +183,17 @@ class FsTrack:
     def _count_maker(self, change: int) -> None:
         with self._counting:
             self._makers += change
+
+
+def _sync_remaining(directory: str) -> None:
+    """Make a removal from `directory` durable. Once empty, whoever deletes below may have removed it."""
+    while True:
+        try:
+            files.sync_directory(directory)
+        except FileNotFoundError:
+            directory = os.path.dirname(directory)
+        else:
+            return
 
 
 def unavailable(error: OSError, bucket: str, key: str) -> Unavailable | StorageFull | InvalidKey:

@@ -47,15 +47,16 @@ class OnlyPlane(FsPlane):
     def change(self, bucket: str, key: str) -> bytes | None:
         return self.load(bucket, key)
 
+    def admit(self, bucket: str, key: str) -> None:
+        with _answering(bucket, key):
+            refuse_rival(self.kv, bucket, key)
+
     def save(self, bucket: str, key: str, meta: XlMeta, data: bytes) -> None:
         with _answering(bucket, key):
-            row = self.kv.get(bucket, key)
-            if row is not None and row.state is RowState.FS_RESIDENT:
+            if self._resident(bucket, key):
                 self.kv.put_resident(bucket, key, self.write_file(bucket, key, data))
-                return
-            if row is None or not row.present:
-                refuse_rival(self.kv, bucket, key)
-            self.commit(bucket, key, meta, data)
+            else:
+                self.commit(bucket, key, meta, data)
 
     def commit(self, bucket: str, key: str, meta: XlMeta, data: bytes) -> None:
         self.kv.put(bucket, key, meta, data, None)

@@ -24,6 +24,7 @@ from dualtrack.engine.objects.index_check import IndexCheck
 from dualtrack.engine.objects.kv_only import OnlyPlane, ReturningPlane
 from dualtrack.engine.objects.kv_track import KvTrack
 from dualtrack.engine.objects.plane import FsPlane, Plane
+from dualtrack.engine.objects.rivals import above
 from dualtrack.engine.objects.shadow import Shadow
 from dualtrack.engine.objects.types import Meter, Settings
 from dualtrack.engine.owner import Owner, OwnerSettings
@@ -97,8 +98,9 @@ class Opened:
         return self.owner is None or self.owner.broken
 
     def locked(self, bucket: str, key: str) -> AbstractContextManager[None]:
-        """The stripe of an object, shared with cleanup and repair through the owner."""
-        return self._stripes.locked([(bucket, key)])
+        """The stripe of an object, shared with cleanup and repair through the owner, and those of the objects
+        whose place on the drive it could take."""
+        return self._stripes.locked([(bucket, key), *((bucket, each) for each in above(bucket, key))])
 
     def close(self) -> None:
         if self.server is not None:

@@ -48,6 +48,9 @@ class Plane(Protocol):
     def change(self, bucket: str, key: str) -> bytes | None:
         """The metadata that a change has to start from."""
 
+    def admit(self, bucket: str, key: str) -> None:
+        """Raise `InvalidKey` if a new object of this key has no place beside those that are there."""
+
     def save(self, bucket: str, key: str, meta: XlMeta, data: bytes) -> None:
         """Make `data`, which `meta` is decoded from, the object's metadata; durable on return."""
 
@@ -83,6 +86,9 @@ class FsPlane:
 
     def change(self, bucket: str, key: str) -> bytes | None:
         return FsPlane.load(self, bucket, key)
+
+    def admit(self, bucket: str, key: str) -> None:
+        """The drive itself refuses what it has no place for."""
 
     def save(self, bucket: str, key: str, meta: XlMeta, data: bytes) -> None:
         self.write_file(bucket, key, data)

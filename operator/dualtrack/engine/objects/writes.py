@@ -30,7 +30,7 @@ from dualtrack.engine.objects.documents import (
     version_bytes,
     with_tags,
 )
-from dualtrack.engine.objects.errors import MethodNotAllowed
+from dualtrack.engine.objects.errors import InvalidKey, MethodNotAllowed
 from dualtrack.engine.objects.locks import refuse_locked
 from dualtrack.engine.objects.names import is_directory_object
 from dualtrack.engine.objects.plane import Plane
@@ -91,6 +91,8 @@ class Changes:
         before = self._before(bucket, key)
         if check is not None:
             check(self._current(bucket, key, before))
+        if before is None:
+            self._plane.admit(bucket, key)
         state = self.state(bucket, key)
         version = new_object_version(
             version_id=uuid.uuid4().bytes if state == "Enabled" else NULL_ID,
@@ -104,7 +106,13 @@ class Changes:
         after = add_version(before or empty(), version, body.inline)
         if body.inline is None:
             self._plane.fs.commit_data(bucket, key, body.directory, body.data_dir)
-        self._commit(bucket, key, before, after)
+        try:
+            self._commit(bucket, key, before, after)
+        except InvalidKey:
+            # Certainly not committed. After any other error the commit may have taken effect: the data stay.
+            if body.inline is None:
+                self._plane.fs.withdraw_data(bucket, key, body.directory, body.data_dir)
+            raise
         return Written(
             meta_user["etag"], version.version_key if state else None, body.size, version.mod_time_ns
         )
@@ -120,6 +128,8 @@ class Changes:
             if not state:
                 self._remove(bucket, key, before, NULL_ID, state, bypass_governance)
                 return Deleted(None, False)
+            if before is None:
+                self._plane.admit(bucket, key)
             marker = new_delete_marker(
                 version_id=uuid.uuid4().bytes if state == "Enabled" else NULL_ID, mod_time_ns=_now(before)
             )
