@@ -10,7 +10,7 @@ PY := .venv/bin/python
 
 .PHONY: help
 help: ## List what can be made
-	@awk -F':.*## ' '/^[a-zA-Z_-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-zA-Z0-9_-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(UV):
 	python3 -m venv $(DUALTRACK_CACHE)/uv-tool
