@@ -244,6 +244,8 @@ class World:
                 "objects": 1000,
                 "versions": 1100,
                 "unreadable": self.unreadable,
+                "quarantined": 0,
+                "unwaived": 0,
                 "rows": 1100,
                 "inodes": 2500,
             },

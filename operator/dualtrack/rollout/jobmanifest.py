@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from dualtrack.api import names
-from dualtrack.rollout import intent, kube, pacing
+from dualtrack.rollout import intent, kube, pacing, waived
 from dualtrack.rollout.draft import Draft
 from dualtrack.rollout.plan import SNAPSHOT_DIRECTORY
 
 RETRIES: Final = 3
 PACE_DIRECTORY: Final = "/etc/dualtrack"
 _NAME_LIMIT: Final = 63
+_VERIFY: Final = "verify"
 _GRACE_SECONDS: Final = 30  # SIGTERM ends in a checkpoint within five
 
 
@@ -172,8 +173,15 @@ def _arguments(draft: Draft, order: Order) -> list[str]:
         *("--migration-uid", draft.uid, "--epoch", str(draft.status.epoch or 1)),
         *("--result-file", "/dev/termination-log", "--progress", "json"),
         *(("--pace-file", f"{PACE_DIRECTORY}/{pacing.FILE}") if verb == pacing.SWEEP_VERB else ()),
+        *_waivers(draft, verb),
         *options,
     ]
+
+
+def _waivers(draft: Draft, verb: str) -> tuple[str, ...]:
+    """A verification is told whom it may leave out: at most 256 ids of 32 characters."""
+    ids = waived.ids(draft) if verb == _VERIFY else ()
+    return ("--waivers", ",".join(ids)) if ids else ()
 
 
 def _mounts(draft: Draft, order: Order) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from dualtrack.api.conditions import Reason
 from dualtrack.api.status_parts import DriveStatus, LedgerStatus
-from dualtrack.rollout import jobs, kube
+from dualtrack.rollout import jobs, kube, waived
 from dualtrack.rollout.draft import Draft
 from dualtrack.rollout.plan import Step, Work
 from dualtrack.rollout.world import JsonObject
@@ -47,7 +47,7 @@ def _objection(draft: Draft, step: Step, work: Work, result: JsonObject) -> tupl
             f"drive {name}: its marker is {kube.dig(drive, 'marker')} in place of {work.verb[-1]}",
         )
     if step in (Step.FULL_VERIFY, Step.FINAL_VERIFY):
-        return _unwaived(draft, result)
+        return waived.objection(draft, result)
     return None
 
 
@@ -66,24 +66,6 @@ def _already(draft: Draft, name: str, result: JsonObject) -> tuple[Reason, str] 
         f"drive {name}: its marker is {marker}: another migration has brought it there; continue with that"
         " one, or"
         " let it roll back first",
-    )
-
-
-def _unwaived(draft: Draft, result: JsonObject) -> tuple[Reason, str] | None:
-    """Objects left out that nobody waived by name. A count that is none, and objects that the result does not
-    name (it holds the first ten), are unknown, and unknown is not waived.
-    """
-    left = kube.dig(result, "counts", "quarantined") or 0
-    names = {f"{w.bucket}/{w.key}" for w in draft.spec.completing.waivers}
-    waived = len(names)
-    named = {str(n).removesuffix(": quarantined") for n in kube.items(result, "unreadable")}
-    if isinstance(left, int) and left <= len(named) and named <= names:
-        return None
-    listed = ", ".join(map(str, kube.items(result, "unreadable"))) or "see the Job's log"
-    return (
-        Reason.VERIFICATION_DIFFERS,
-        f"{left} objects are not in the store and {waived} are waived: {listed}; repair them, or name each in"
-        " spec.completing.waivers",
     )
 
 

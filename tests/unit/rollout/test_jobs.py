@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from dualtrack.waivers import list_digest
 from outside import Operator
 
 At = Callable[[str], Operator]
@@ -79,7 +80,9 @@ def test_quarantined_objects_that_nobody_waived_hold_the_verification(at: At) ->
     operator.pass_time(10)
     operator.world.advance(60)
     (name,) = (n for n in operator.world.created_jobs if "full-verify" in n)
-    operator.world.jobs[name]["_result"]["counts"]["quarantined"] = 2
+    counts = operator.world.jobs[name]["_result"]["counts"]
+    counts |= {"quarantined": 2, "unwaived": 2}
+    operator.world.jobs[name]["_result"]["waiversDigest"] = list_digest(())
     operator.world.jobs[name]["_result"]["unreadable"] = ["bucket/a", "bucket/b"]
     operator.step()
     assert operator.status["pause"]["cause"] == "VerificationDiffers"
