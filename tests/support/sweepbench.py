@@ -45,10 +45,17 @@ class Bench:
             Sweep(task, Pace(None, None, lambda: 0.0), accept_deletions).run()
             return task
 
-    def verify(self, *, final: bool = False, waived: frozenset[str] = frozenset(), **changes: Any) -> Task:
+    def verify(
+        self,
+        *,
+        final: bool = False,
+        waived: frozenset[str] = frozenset(),
+        strict: bool = True,
+        **changes: Any,
+    ) -> Task:
         with self.owner() as owner:
             task = self.task(owner, **changes)
-            Verification(task, final, waived).run()
+            Verification(task, final, waived, strict).run()
             return task
 
     def record(self) -> dict[str, Any] | None:

@@ -15,13 +15,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgpack
+import xxhash
 
 from dualtrack.engine.rows import Fingerprint, Generation, Row, RowOrigin, RowState
 from dualtrack.engine.stores.protocol import Batch, BatchResult, Outcome, Put
-from dualtrack.errors import OwnerError
+from dualtrack.errors import OwnerError, StoreCorruptError
 
 MAX_FRAME = 320 * 1024 * 1024
 _LENGTH = struct.Struct(">I")
+_CHECK = 16
 
 
 def send(connection: socket.socket, value: Any) -> None:
@@ -93,6 +95,20 @@ def unpack_row(item: Sequence[Any]) -> Row:
         mtime_ns,
         data,
     )
+
+
+def row_bytes(row: Row) -> bytes:
+    """A row on its own, for a file: a check, then the frame of it."""
+    data: bytes = msgpack.packb(pack_row(row), use_bin_type=True)
+    return xxhash.xxh3_128_digest(data) + data
+
+
+def row_of_bytes(data: bytes) -> Row:
+    """`StoreCorruptError` where the bytes are not those that were written."""
+    check, body = data[:_CHECK], data[_CHECK:]
+    if xxhash.xxh3_128_digest(body) != check:
+        raise StoreCorruptError("a row that was kept in a file does not match its check")
+    return unpack_row(msgpack.unpackb(body, raw=False, strict_map_key=False))
 
 
 def pack_batch(batch: Batch) -> list[Any]:

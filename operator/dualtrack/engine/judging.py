@@ -35,6 +35,8 @@ class Verdict(StrEnum):
     DELETED = "deleted"
     #: Cannot be decoded, and no row says so.
     NOT_SET_ASIDE = "notSetAside"
+    #: The row does not match its own check: flipped, cut, or the row of another key.
+    DAMAGED_ROW = "damagedRow"
 
     @property
     def differs(self) -> bool:
@@ -51,22 +53,28 @@ _DIFFERENCES = frozenset(
         Verdict.INDEX,
         Verdict.DELETED,
         Verdict.NOT_SET_ASIDE,
+        Verdict.DAMAGED_ROW,
     }
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """`file` is a Problem where there is one that cannot be read for what it is; `entry` the index entry."""
+    """`file` is a Problem where there is one that cannot be read for what it is; `entry` the index entry.
+    `damage` says what is wrong with a row that is there and cannot be unpacked.
+    """
 
     file: Found | Problem | None
     row: Row | None
     entry: bytes | None
+    damage: str = ""
 
 
 def judge(seen: Evidence, floor: Generation, *, final: bool) -> Verdict:
     """`final`: the drive is at `kv_only`, so that rows may be newer than files."""
     row = seen.row
+    if seen.damage:
+        return Verdict.DAMAGED_ROW
     if row is None:
         return Verdict.ABSENT if seen.file is None else Verdict.MISSING_ROW
     if final and row.origin is RowOrigin.KV:

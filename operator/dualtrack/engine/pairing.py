@@ -10,7 +10,7 @@ alone in the merge.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
 
@@ -23,6 +23,7 @@ from dualtrack.engine.places import object_path
 from dualtrack.engine.rows import Row, is_system, order
 from dualtrack.engine.stores.protocol import Place
 from dualtrack.engine.walk import walk
+from dualtrack.errors import StoreCorruptError
 
 PAGE = 1_000
 _Fail = Callable[[Problem], None]
@@ -41,12 +42,29 @@ def pairs(drive: Drive, owner: OwnerApi, failed: _Fail) -> Iterator[tuple[Place,
         yield place, Evidence(sides.get(_FILE), sides.get(_ROW), sides.get(_ENTRY))  # type: ignore[arg-type]
 
 
-def read_one(owner: OwnerApi, reader: DirectoryReader, place: Place) -> Evidence:
-    """A single object, read afresh: the file first, because the row follows it."""
-    found = reader.read(object_path(*place))
-    row = owner.get_many([place])[0]
-    listed = [] if is_system(place[0]) else owner.scan_index(*place, None, 1)
-    return Evidence(found, row, listed[0][1] if listed and listed[0][0] == place[1] else None)
+def read_many(owner: OwnerApi, reader: DirectoryReader, places: Sequence[Place]) -> list[Evidence]:
+    """Objects read afresh: the files first, because rows follow them. A damaged row is told, not raised."""
+    found = [reader.read(object_path(*place)) for place in places]
+    rows = rows_of(owner, places)
+    seen: list[Evidence] = []
+    for place, file, row in zip(places, found, rows, strict=True):
+        listed = [] if is_system(place[0]) else owner.scan_index(*place, None, 1)
+        entry = listed[0][1] if listed and listed[0][0] == place[1] else None
+        damage = row if isinstance(row, str) else ""
+        seen.append(Evidence(file, None if isinstance(row, str) else row, entry, damage))
+    return seen
+
+
+def rows_of(owner: OwnerApi, places: Sequence[Place]) -> Sequence[Row | str | None]:
+    """The rows; in the place of a damaged one what is wrong with it."""
+    if not places:
+        return []
+    try:
+        return owner.get_many(places)
+    except StoreCorruptError as error:
+        if len(places) == 1:
+            return [str(error)]
+    return [row for place in places for row in rows_of(owner, [place])]
 
 
 def _files(drive: Drive, failed: _Fail) -> Iterator[_Merged]:

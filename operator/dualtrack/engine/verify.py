@@ -1,7 +1,6 @@
 """Verification: every file is read again, in this process, and held against its row and its index entry.
 
-What differs at first sight proves nothing beside a live server, so it is read again, file before row, until
-it is equal, or until two looks in a row at a key that is not dirty saw exactly the same difference. A key
+What differs at first sight proves nothing beside a live server, so it is confirmed (`confirming.py`). A key
 that stays dirty makes the verification incomplete, and so does whatever cannot be read.
 
 Both sides are summed to a digest with a count. `--final` is for a drive at `kv_only`: a row that was written
@@ -12,31 +11,32 @@ value `verified`; cleanup and cut-over rely on that record and on nothing else.
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import dataclass, field
 
+from dualtrack.engine.confirming import Confirmation
 from dualtrack.engine.digests import DigestSum
 from dualtrack.engine.drafts import settle_journal
 from dualtrack.engine.judging import Evidence, Verdict, judge
-from dualtrack.engine.listing import DirectoryReader, Problem
+from dualtrack.engine.listing import Problem
 from dualtrack.engine.migrate import VANISHED
 from dualtrack.engine.owner_api import OwnerInfo
-from dualtrack.engine.pairing import pairs, read_one
+from dualtrack.engine.pairing import pairs
 from dualtrack.engine.stores.protocol import Place
 from dualtrack.engine.task import Task
+from dualtrack.engine.waiving import all_waivers, content_sha256
 from dualtrack.errors import DifferenceError, IncompleteError, OwnerError
+from dualtrack.waivers import list_digest, waiver_id
 
 META = "verified"
 SUSPECTS = 256
 CHECKPOINT = 1_000
-LOOKS = 60
-_PAUSE_SECONDS = 0.25
 
 
 @dataclass(slots=True)
 class Verification:
-    """`waived`: names (`bucket/key`) of quarantined objects that somebody has accepted. `strict` False leaves
-    it to whoever reads the result whether the quarantined ones are waived.
+    """`waived`: ids (`dualtrack/waivers.py`) of quarantined objects that somebody has accepted as they are.
+    `strict` False leaves it to whoever reads the result whether the others may stay, and takes no waiver from
+    the store.
     """
 
     task: Task
@@ -46,17 +46,17 @@ class Verification:
     files: DigestSum = field(default_factory=DigestSum)
     rows: DigestSum = field(default_factory=DigestSum)
     suspects: set[Place] = field(default_factory=set)
-    quarantined: set[str] = field(default_factory=set)
+    quarantined: dict[Place, str] = field(default_factory=dict)
     unread: int = 0
     info: OwnerInfo = field(init=False)
-    reader: DirectoryReader = field(init=False)
+    confirmation: Confirmation = field(init=False)
 
     def run(self) -> None:
         """Raise `IncompleteError` or `DifferenceError` unless everything is there and equal."""
         task = self.task
-        self.info = self._usable()
+        self.info = usable_owner(task)
         settle_journal(task)
-        self.reader = DirectoryReader(task.drive.path)
+        self.confirmation = Confirmation(task, self.info.trust_floor, self.final)
         generation = task.owner.next_generation()
         task.total = sum(task.owner.stats().objects.values())
         for number, (place, seen) in enumerate(pairs(task.drive, task.owner, self._failed)):
@@ -73,22 +73,6 @@ class Verification:
         self._conclude()
         self._record(generation.pack().hex())
 
-    def _usable(self) -> OwnerInfo:
-        info = self.task.owner.info()
-        if self.task.epoch and self.task.epoch != info.epoch:
-            raise OwnerError(
-                f"this run was ordered for epoch {self.task.epoch}, but the store's owner is in "
-                f"{info.epoch}; "
-                "the target's environment has changed since"
-            )
-        if info.degraded:
-            raise IncompleteError(
-                f"the journal of {self.task.drive.path} broke, so rows may be older than files with no mark "
-                "to "
-                "say so; run migrate first"
-            )
-        return info
-
     def _failed(self, problem: Problem) -> None:
         if not problem.transient:
             self.suspects.add((problem.bucket, problem.key))
@@ -99,10 +83,9 @@ class Verification:
     def _count(self, place: Place, seen: Evidence, verdict: Verdict) -> None:
         task = self.task
         if verdict is Verdict.RESIDENT:
-            name = f"{place[0]}/{place[1]}"
-            if name in self.quarantined:
+            if place in self.quarantined:
                 return  # met as a row and as a problem
-            self.quarantined.add(name)
+            self.quarantined[place] = content_sha256(task.drive.path, place)
         task.scanned += 1
         task.counts[verdict.value] += 1
         if seen.row is not None and seen.row.present:
@@ -113,33 +96,19 @@ class Verification:
                 task.committed += 1
 
     def _look_again(self) -> None:
-        """Read suspects afresh until each is equal or has shown the same difference twice."""
-        before: dict[Place, Evidence] = {}
-        for look in range(LOOKS):
-            if not self.suspects:
-                return
-            if look:
-                time.sleep(_PAUSE_SECONDS if look > 1 else 0)
-            self.task.checkpoint()
-            dirty = self.task.owner.dirty(self.suspects)
-            for place in sorted(self.suspects - dirty):
-                seen = read_one(self.task.owner, self.reader, place)
-                verdict = judge(seen, self.info.trust_floor, final=self.final)
-                if verdict.differs and before.get(place) != seen:
-                    before[place] = seen
-                    continue
-                self.suspects.discard(place)
-                if verdict.differs:
-                    self.task.counts["differences"] += 1
-                    self.task.name(f"{place[0]}/{place[1]}: {verdict.value}")
-                self._count(place, seen, verdict)
-        self.unread += len(self.suspects)
-        for bucket, key in sorted(self.suspects):
-            self.task.name(f"{bucket}/{key}: stays dirty")
+        """Count the suspects for what they are."""
+        for place, seen, verdict in self.confirmation.settle(self.suspects):
+            if verdict.differs:
+                self.task.counts["differences"] += 1
+                self.task.name(f"{place[0]}/{place[1]}: {verdict.value}")
+            self._count(place, seen, verdict)
         self.suspects.clear()
 
     def _conclude(self) -> None:
         counts, task = self.task.counts, self.task
+        for bucket, key in self.confirmation.unsettled:
+            task.name(f"{bucket}/{key}: stays dirty")
+        self.unread += len(self.confirmation.unsettled)
         counts["objects"] = self.rows.value().count
         counts["quarantined"] = len(self.quarantined)
         task.notes["digest"] = str(self.rows.value())
@@ -156,14 +125,24 @@ class Verification:
             raise DifferenceError(f"digests differ: rows {self.rows.value()}, files {self.files.value()}")
         if (now.epoch, now.trust_floor, now.degraded) != (self.info.epoch, self.info.trust_floor, False):
             raise IncompleteError("the store's epoch or trust floor changed meanwhile; verify again")
-        unwaived = sorted(self.quarantined - self.waived)
-        for name in unwaived:
-            task.name(f"{name}: quarantined")
+        self._require_waivers()
+
+    def _require_waivers(self) -> None:
+        """Each quarantined object, as it is now, must be one that somebody answers for."""
+        task = self.task
+        ids = {place: waiver_id(*place, sha256) for place, sha256 in self.quarantined.items()}
+        waived = self.waived | ({each.id for each in all_waivers(task.owner)} if self.strict else set())
+        unwaived = sorted(place for place, each in ids.items() if each not in waived)
+        task.counts["unwaived"] = len(unwaived)
+        task.notes["quarantineDigest"] = list_digest(ids.values())
+        task.notes["waiversDigest"] = list_digest(self.waived)
+        for bucket, key in unwaived:
+            task.name(f"{bucket}/{key}: quarantined, sha256 {self.quarantined[bucket, key]}")
         if unwaived and self.strict:
             raise IncompleteError(
                 f"{len(unwaived)} objects are not in the store, because they cannot be read: "
-                f"{', '.join(unwaived[:3])}; mend them and run migrate, or accept each with --waive "
-                "BUCKET/KEY"
+                f"{', '.join('/'.join(place) for place in unwaived[:3])}; mend them and run migrate, or "
+                "accept each as it is with quarantine waive"
             )
 
     def _record(self, generation: str) -> None:
@@ -179,3 +158,19 @@ class Verification:
             "runID": self.task.run_id,
         }
         self.task.commit(meta={META: json.dumps(record).encode()})
+
+
+def usable_owner(task: Task) -> OwnerInfo:
+    """What the owner says of itself. Refused where the run is of another epoch, or rows prove nothing."""
+    info = task.owner.info()
+    if task.epoch and task.epoch != info.epoch:
+        raise OwnerError(
+            f"this run was ordered for epoch {task.epoch}, but the store's owner is in {info.epoch}; the "
+            "target's environment has changed since"
+        )
+    if info.degraded:
+        raise IncompleteError(
+            f"the journal of {task.drive.path} broke, so rows may be older than files with no mark to say "
+            "so; run migrate first"
+        )
+    return info

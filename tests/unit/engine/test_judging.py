@@ -85,6 +85,13 @@ def test_a_row_below_the_trust_floor_proves_nothing(final: bool) -> None:
     assert judge(Evidence(FILE, ROW, ENTRY), Generation(1, 1), final=final) is Verdict.EQUAL
 
 
+def test_a_damaged_row_is_a_difference_whatever_the_file_says() -> None:
+    for file in (FILE, None, CORRUPT):
+        for final in (False, True):
+            seen = Evidence(file, None, ENTRY, "its check does not match")
+            assert judge(seen, ZERO, final=final) is Verdict.DAMAGED_ROW
+
+
 def test_only_differences_differ() -> None:
     assert {verdict for verdict in Verdict if not verdict.differs} == {
         Verdict.EQUAL,

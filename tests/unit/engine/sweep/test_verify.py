@@ -6,9 +6,11 @@ import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from hashlib import sha256
 
 import pytest
 
+from dualtrack.engine import confirming
 from dualtrack.engine import verify as module
 from dualtrack.engine.digests import DigestSum
 from dualtrack.engine.drive import Drive
@@ -17,6 +19,7 @@ from dualtrack.engine.rows import Row, RowOrigin
 from dualtrack.engine.stores.protocol import Batch, Put
 from dualtrack.engine.walk import walk
 from dualtrack.errors import DifferenceError, DualTrackError, IncompleteError, OwnerError, StoreCorruptError
+from dualtrack.waivers import list_digest, waiver_id
 from sweepbench import Bench
 
 Place = tuple[str, str]
@@ -24,7 +27,7 @@ Place = tuple[str, str]
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(confirming, "PAUSE_SECONDS", 0.001)
 
 
 def test_a_migrated_drive_is_equal_and_that_is_recorded(bench: Bench) -> None:
@@ -165,25 +168,38 @@ def test_a_damaged_row_ends_the_verification(bench: Bench, some: Place) -> None:
         bench.verify()
 
 
-def test_a_quarantined_object_must_be_waived_by_name(bench: Bench, some: Place) -> None:
+def test_a_quarantined_object_must_be_waived_by_name_and_content(bench: Bench, some: Place) -> None:
     bench.file(*some).write_bytes(b"XL2 nothing")
     bench.migrate()
     with pytest.raises(IncompleteError, match=f"{some[0]}/{some[1]}"):
         bench.verify()
     assert bench.record() is None
-    bench.verify(waived=frozenset({f"{some[0]}/{some[1]}"}))
+    accepted = waiver_id(*some, sha256(b"XL2 nothing").hexdigest())
+    task = bench.verify(waived=frozenset({accepted}))
+    assert task.notes["waiversDigest"] == task.notes["quarantineDigest"] == list_digest([accepted])
     record = bench.record()
     assert record is not None
     assert record["quarantined"] == 1
 
 
-def test_a_form_before_xl_meta_counts_as_quarantined(bench: Bench, some: Place) -> None:
+def test_a_file_that_changed_since_has_no_waiver(bench: Bench, some: Place) -> None:
+    accepted = waiver_id(*some, sha256(b"XL2 nothing").hexdigest())
+    bench.file(*some).write_bytes(b"XL2 nothing")
+    bench.migrate()
+    bench.file(*some).write_bytes(b"XL2 anything")
+    with pytest.raises(IncompleteError, match="accept each as it is"):
+        bench.verify(waived=frozenset({accepted}))
+
+
+def test_a_link_in_the_place_of_a_file_counts_as_quarantined(bench: Bench, some: Place) -> None:
     path = bench.file(*some)
-    path.rename(path.with_name("xl.json"))
+    path.rename(path.with_name("elsewhere"))
+    path.symlink_to("elsewhere")
     bench.migrate()
     with pytest.raises(IncompleteError, match="not in the store"):
         bench.verify()
-    assert bench.verify(waived=frozenset({"/".join(some)})).counts["quarantined"] == 1
+    accepted = waiver_id(*some, sha256(b"symlink:elsewhere").hexdigest())
+    assert bench.verify(waived=frozenset({accepted})).counts["quarantined"] == 1
 
 
 def test_a_directory_that_cannot_be_read_makes_it_incomplete(
