@@ -9,10 +9,12 @@ import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
 
+import old_forms
 from dualtrack.engine.entries import entries
-from dualtrack.engine.formats import bodies, bucket_metadata, wire, xlmeta
+from dualtrack.engine.formats import bucket_metadata, forms, wire, xlmeta
 from dualtrack.engine.formats.bitrot import frame
 from dualtrack.engine.formats.changes import Part, add_version, new_delete_marker, new_object_version
+from dualtrack.engine.formats.inline import decode_inline
 from dualtrack.engine.summary import summary
 from dualtrack.errors import CorruptError, FormatError
 
@@ -86,11 +88,57 @@ def test_damage_under_a_valid_crc_is_a_format_error_or_another_file(changes: lis
         use(bytes(forged))
 
 
+OLD = tuple(each.data for each in old_forms.fixtures())
+old_files = st.integers(0, len(OLD) - 1)
+damage = st.lists(st.tuples(st.integers(0, 5_000), st.integers(0, 255)), min_size=1, max_size=8)
+
+
+@given(old_files, st.integers(0, 5_000))
+def test_a_truncated_old_file_raises_format_errors_only(number: int, length: int) -> None:
+    with suppress(FormatError):
+        use(OLD[number][: length % len(OLD[number])])
+
+
+@given(old_files, damage)
+def test_a_damaged_old_file_raises_format_errors_only(number: int, changes: list[tuple[int, int]]) -> None:
+    forged = bytearray(OLD[number])
+    for position, value in changes:
+        forged[position % len(forged)] = value
+    with suppress(FormatError):
+        use(bytes(forged))
+
+
+@given(old_files, damage)
+def test_a_damaged_old_body_under_a_valid_crc_raises_format_errors_only(
+    number: int, changes: list[tuple[int, int]]
+) -> None:
+    for version in xlmeta.decode(OLD[number]).versions:
+        forged = bytearray(version.raw_body or OLD[number])
+        for position, value in changes:
+            forged[position % len(forged)] = value
+        metadata = b"\x81\xa8Versions\x91" + forged
+        head = old_forms.header(old_forms.NULL, 1, int(version.kind), 0, 3)
+        for data in (
+            b"XL2 1   " + metadata,
+            old_forms.indexed([(head, bytes(forged))], 3, 2, {}),
+            bytes(forged),
+        ):
+            with suppress(FormatError):
+                use(data)
+
+
+@given(old_files, st.binary(max_size=60))
+def test_a_header_with_random_bytes_behind_it_raises_format_errors_only(number: int, tail: bytes) -> None:
+    for head in (b"XL2 1   ", b"XL2 \x01\x00\x01\x00", b"XL2 \x01\x00\x02\x00\xc4", b'{"version":', b"{"):
+        with suppress(FormatError):
+            use(head + tail + OLD[number][8:])
+
+
 @given(st.binary(max_size=400))
 def test_random_bytes_raise_format_errors_only(data: bytes) -> None:
     for read in (
         xlmeta.decode,
-        bodies.decode_body,
+        forms.decode_body,
         bucket_metadata.decode_content,
         lambda raw: wire.split_map(raw, "test"),
         lambda raw: wire.loads(raw, "test"),
@@ -98,6 +146,20 @@ def test_random_bytes_raise_format_errors_only(data: bytes) -> None:
     ):
         with suppress(FormatError):
             read(data)
+
+
+def test_many_small_items_take_no_memory_that_their_bytes_do_not() -> None:
+    """An empty array is a byte in a file and sixty in memory."""
+    nested = b"\xdc\x27\x10" + (b"\xdc\x27\x10" + b"\x90" * 10_000) * 10_000
+    metadata = b"\x81\xa8Versions\x91" + nested
+    for read in (lambda: wire.loads(nested, "test"), lambda: xlmeta.decode(b"XL2 1   " + metadata)):
+        with pytest.raises(CorruptError):
+            read()
+    many = b"\x01\xdf\x00\x1e\x84\x80" + b"".join(
+        b"\xa4" + number.to_bytes(4, "big") + b"\xc4\x00" for number in range(2_000_000)
+    )
+    with pytest.raises(CorruptError):
+        decode_inline(many)
 
 
 def test_announced_arrays_reserve_no_memory_that_is_not_there() -> None:

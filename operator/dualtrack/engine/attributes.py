@@ -41,6 +41,7 @@ _RESERVED = ("x-amz-", "x-rustfs-", "x-minio-")
 
 _SEALED_PREFIX = "20000f00"
 _SSE = "server-side-encryption-"
+_DIGITS = 18  # of a size in bytes
 
 
 class Encryption(Enum):
@@ -115,7 +116,7 @@ def size(body: ObjectBody) -> int:
     if body.part_actual_sizes and min(body.part_actual_sizes) >= 0:
         return sum(body.part_actual_sizes)
     actual = internal(body, "actual-size") or b""
-    return int(actual) if actual.isdigit() else body.size
+    return int(actual) if actual.isdigit() and len(actual) <= _DIGITS else body.size
 
 
 def is_inline(body: ObjectBody, has_entry: bool) -> bool:

@@ -22,6 +22,7 @@ __all__ = ["KINDS", "Entry", "Summary", "entries", "json_text", "rfc3339", "summ
 
 KINDS: Mapping[Kind, str] = {
     Kind.OBJECT: "object",
+    Kind.LEGACY: "object",
     Kind.DELETE_MARKER: "deleteMarker",
     Kind.FREE_VERSION: "freeVersion",
 }
@@ -96,7 +97,7 @@ def _entry(bucket: str, key: str, meta: XlMeta, version: Version, latest: bool) 
             parts=0,
         )
     etag = attributes.etag(body)
-    inline = attributes.is_inline(body, version.version_key in meta.inline)
+    inline = attributes.is_inline(body, meta.inline_entry(version) is not None)
     return Entry(
         bucket=bucket,
         key=key,

@@ -31,7 +31,7 @@ _MD5_FORM = re.compile(r"([0-9a-f]{32})(?:-([1-9][0-9]{0,8}))?")
 @dataclass(frozen=True, slots=True)
 class Summary:
     """Of the latest version, but for the count. `kind` is None where the file has no version at all; `etag`
-    is None where encryption hides it. Only a `kind` of OBJECT shows in a plain listing.
+    is None where encryption hides it. Only an object shows in a plain listing.
     """
 
     kind: Kind | None
@@ -45,7 +45,7 @@ class Summary:
     @property
     def listed(self) -> bool:
         """Whether a plain listing (not of versions) shows the object."""
-        return self.kind is Kind.OBJECT
+        return self.kind is not None and self.kind.is_object
 
     def pack(self) -> bytes:
         flags, tail = _pack_etag(self.etag)
@@ -99,7 +99,7 @@ def summary(meta: XlMeta) -> Summary:
         size=attributes.size(body),
         etag=attributes.etag(body),
         storage_class=attributes.storage_class(body),
-        inline=attributes.is_inline(body, latest.version_key in meta.inline),
+        inline=attributes.is_inline(body, meta.inline_entry(latest) is not None),
     )
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import struct
+
 import pytest
+from highwayhash import highwayhash_256
 
 from dualtrack.engine.formats import bitrot
+from dualtrack.engine.formats.bodies import Form
 from dualtrack.errors import CorruptError
 
 SHARD = 100
@@ -78,3 +82,23 @@ def test_a_range_outside_the_part_is_the_callers_error() -> None:
 def test_shards_of_a_wider_set() -> None:
     assert bitrot.shard_size(1_048_576, 3) == 349_526
     assert bitrot.shard_file_size(2 * 1_048_576 + 5, 1_048_576, 2) == 2 * 524_288 + 3
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 15, 16, 17, 47, 48, 49])
+def test_the_framing_of_early_rustfs_fills_odd_blocks_and_has_a_key_of_its_own(size: int) -> None:
+    content, shard = bytes(range(size)), 16
+    stored = b""
+    for start in range(0, size, shard):
+        block = content[start : start + shard]
+        block += b"\0" * (len(block) % 2)
+        stored += highwayhash_256(struct.pack("<4Q", 3, 4, 2, 1), block) + block
+    how = bitrot.framing(Form.RUSTFS)
+    assert bitrot.unframe(stored, size, shard, how) == content
+    for offset in range(size):
+        part = bitrot.read_range(
+            lambda place, count: stored[place : place + count], size, shard, offset, size - offset, how
+        )
+        assert part == content[offset:]
+    if size:
+        with pytest.raises(CorruptError):
+            bitrot.unframe(stored, size, shard)

@@ -41,19 +41,10 @@ GOOD = metadata((MARKER.header, MARKER.raw_body))
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (b'{"version":"1.0.1","format":"xl"}', "xl-json"),
-        (b"XL2 1   \x81\xa8Versions\x90", "xlmeta-1.0"),
-        (b"XL2 \x01\x00\x01\x00\xc6\x00\x00\x00\x00", "xlmeta-1.1"),
-        (b"XL2 \x01\x00\x02\x00\xc6\x00\x00\x00\x00", "xlmeta-1.2"),
         (b"XL2 \x01\x00\x04\x00\xc6\x00\x00\x00\x00", "xlmeta-newer"),
         (b"XL2 \x02\x00\x00\x00\xc6\x00\x00\x00\x00", "xlmeta-newer"),
         (container(metadata(header_ver=4)), "header-version"),
         (container(metadata(meta_ver=4)), "meta-version"),
-        (
-            container(metadata((MARKER.header, b"\x94\xa6Object\xc0\xc0\x00"), meta_ver=2)),
-            "rustfs-legacy-body",
-        ),
-        (container(metadata((MARKER.header[:-4] + b"\x03\x00\x00\x00", b"\x80"))), "legacy-object"),
         (container(GOOD, b"\x02\x80"), "inline-version"),
     ],
 )
@@ -79,6 +70,7 @@ def test_a_form_that_is_not_read_is_named(data: bytes, reason: str) -> None:
         (container(metadata((b"\x97\x00", MARKER.raw_body))), "header"),
         (container(metadata((MARKER.header[:-4] + b"\x09\x00\x00\x00", MARKER.raw_body))), "header"),
         (container(metadata((MARKER.header, b""))), "body"),
+        (container(metadata((MARKER.header, b"\x96\x00"))), "body"),
         (container(GOOD, b"\x01\x81\xa4null\xc6\xff\xff\xff\xff"), "inline"),
         (container(GOOD, b"\x01\x80\x00"), "inline"),
     ],

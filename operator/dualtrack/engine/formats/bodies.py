@@ -1,8 +1,8 @@
 """The body of one version: what a header only announces (sizes, parts, metadata, erasure layout).
 
 Two forms are current, both maps: `V2Obj` (an object) and `DelObj` (a delete marker, or a free version whose
-tiered content still waits for its deletion). Others are recognised by their first byte or key and refused by
-name, so that the quarantine can say what they are: modules of their own will read them.
+tiered content still waits for its deletion). These are read and written here; the older ones are read by
+`legacy/`, which gives the same values, and `forms.py` tells which is which.
 
 A changed body is spliced, never rebuilt: `replace_metadata` keeps every byte but those of the two maps, so
 that fields of a newer writer and each vendor's own integer forms survive.
@@ -12,22 +12,35 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
 from typing import TypeVar
 
 from dualtrack.engine.formats import packing, wire
-from dualtrack.errors import CorruptError, UnsupportedFormatError
+from dualtrack.errors import CorruptError
 
 NULL_ID = bytes(16)
+MAX_INT = (1 << 63) - 1
+"""Sizes in bytes and times in nanoseconds are signed numbers of 64 bits on both servers."""
 OBJECT_TYPE, DELETE_TYPE, LEGACY_TYPE = 1, 2, 3
 
 _BAD = "body"
 _T = TypeVar("_T")
-_RUSTFS_POSITIONAL = 0x94
+
+
+class Form(Enum):
+    """How a body is written, which also says how the content beside it has to be read."""
+
+    #: `V2Obj`: MinIO since 2020, RustFS today.
+    MAP = "map"
+    #: The fields of RustFS's early releases by position; their content has another bitrot key.
+    RUSTFS = "rustfs"
+    #: `V1Obj` or `xl.json`: MinIO before versions; each part's checksum goes over the whole file.
+    V1 = "v1"
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectBody:
-    """`V2Obj`. Sizes in bytes; `size` is what is stored, `part_actual_sizes` what the client sent."""
+    """An object. Sizes in bytes; `size` is what is stored, `part_actual_sizes` what the client sent."""
 
     version_id: bytes
     data_dir: bytes
@@ -48,11 +61,12 @@ class ObjectBody:
     meta_sys: dict[str, bytes]
     meta_user: dict[str, str]
     written_by: int = 0
+    form: Form = Form.MAP
 
 
 @dataclass(frozen=True, slots=True)
 class DeleteBody:
-    """`DelObj`."""
+    """A delete marker or a free version."""
 
     version_id: bytes
     mod_time_ns: int
@@ -63,30 +77,14 @@ class DeleteBody:
 Body = ObjectBody | DeleteBody
 
 
-def refuse_foreign(raw: bytes) -> None:
-    """Tell a body map from what this build does not read, by its first byte alone."""
-    first = raw[0] if raw else -1
-    if 0x80 <= first < 0x90 or first in (0xDE, 0xDF):
-        return
-    if first == _RUSTFS_POSITIONAL:
-        raise UnsupportedFormatError(
-            "rustfs-legacy-body", "a version's body is in the positional form of old RustFS releases"
-        )
-    raise CorruptError(_BAD, "a version's body is no map")
-
-
-def decode_body(raw: bytes) -> Body:
-    """Decode one body. Raises CorruptError, or UnsupportedFormatError for a legacy object."""
-    refuse_foreign(raw)
-    fields = _as(wire.loads(raw, _BAD), dict, "body")
+def from_map(fields: Mapping[object, object]) -> Body:
+    """The body that a decoded map holds, an object or a deletion. CorruptError where it is neither."""
     kind = _as(fields.get("Type"), int, "Type")
     written_by = _as(fields.get("v", 0), int, "v")
     if kind == OBJECT_TYPE:
         return _object(_as(fields.get("V2Obj"), dict, "V2Obj"), written_by)
     if kind == DELETE_TYPE:
         return _delete(_as(fields.get("DelObj"), dict, "DelObj"), written_by)
-    if kind == LEGACY_TYPE:
-        raise UnsupportedFormatError("legacy-object", "a version is a V1 object, converted from xl.json")
     raise CorruptError(_BAD, f"a version's body has type {kind}")
 
 
@@ -112,16 +110,24 @@ def _object(fields: dict[object, object], written_by: int) -> ObjectBody:
         meta_user=_meta_user(fields.get("MetaUsr")),
         written_by=written_by,
     )
+    return checked(body)
+
+
+def checked(body: ObjectBody) -> ObjectBody:
+    """The same body. CorruptError where its numbers contradict each other or are impossible."""
     parts = len(body.part_nums)
     if len(body.part_sizes) != parts or len(body.part_actual_sizes) not in (0, parts):
         raise CorruptError(
             _BAD,
             f"{parts} parts have {len(body.part_sizes)} sizes and {len(body.part_actual_sizes)} actual sizes",
         )
-    if body.size < 0 or body.ec_m < 1 or body.ec_block_size < 1 or min(body.part_sizes, default=0) < 0:
+    sizes = (body.size, sum(body.part_sizes), min(body.part_sizes, default=0))
+    if not all(0 <= size <= MAX_INT for size in sizes) or body.ec_m < 1 or body.ec_block_size < 1:
         raise CorruptError(
             _BAD, "a size, a part's size, the block size or the number of data shards is impossible"
         )
+    if sum(body.part_actual_sizes) > MAX_INT or not -MAX_INT <= body.mod_time_ns <= MAX_INT:
+        raise CorruptError(_BAD, "a part's actual size or the time is impossible")
     return body
 
 

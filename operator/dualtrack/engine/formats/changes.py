@@ -1,8 +1,10 @@
 """What a server does to an `xl.meta`: add, replace, update and remove versions. All functions of values.
 
-Each returns a new `XlMeta` and keeps the bytes of the versions that it does not name. A file whose headers
-are of an older version is brought to version 3, as the servers do on the next write; bodies stay as they
-are, and with them `meta_ver`, because it says how the oldest of them has to be read.
+Each returns a new `XlMeta` and keeps the bytes of the versions that it does not name. What is written is 1.3:
+headers of an older version become version 3, as servers make them on the next write, and the bodies of a file
+from before 1.3 get headers. Bodies stay as they are, each in its form, and with them `meta_ver`, because it
+says how the oldest of them has to be read. Refused is a change of a JSON document (its parts would have to be
+moved in the same step) and of the metadata of an object from before versions, which servers refuse, too.
 """
 
 from __future__ import annotations
@@ -10,7 +12,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from dualtrack.engine.formats.bodies import DeleteBody, ObjectBody, replace_metadata
+from dualtrack.engine.formats.bodies import DeleteBody, ObjectBody
+from dualtrack.engine.formats.forms import replace_metadata
+from dualtrack.engine.formats.legacy import v1, xljson
 from dualtrack.engine.formats.versions import (
     FLAG_INLINE_DATA,
     FLAG_USES_DATA_DIR,
@@ -20,7 +24,8 @@ from dualtrack.engine.formats.versions import (
     build_version,
     encode_header,
 )
-from dualtrack.engine.formats.xlmeta import XlMeta
+from dualtrack.engine.formats.xlmeta import MINOR, XlMeta, inline_keys
+from dualtrack.errors import UnsupportedFormatError
 
 BLOCK_SIZE = 1024 * 1024
 INLINE_MARKER = "x-minio-internal-inline-data"
@@ -91,17 +96,18 @@ def add_version(meta: XlMeta, version: Version, inline: bytes | None = None) -> 
     `inline` is the framed content of the new version.
     """
     kept = [old for old in meta.versions if old.version_id != version.version_id]
-    entries = {key: value for key, value in meta.inline.items() if key != version.version_key}
+    replaced = [old for old in meta.versions if old.version_id == version.version_id]
+    entries = _without(meta.inline, [*replaced, version])
     if inline is not None:
-        entries[version.version_key] = inline
+        entries = {**entries, version.version_key: inline}
     return _changed(meta, [version, *kept], entries)
 
 
 def remove_version(meta: XlMeta, version_id: bytes) -> XlMeta:
     """Without the version and its inline entry. KeyError where there is no such version."""
     gone = _named(meta, version_id)
-    entries = {key: value for key, value in meta.inline.items() if key != gone.version_key}
-    return _changed(meta, [old for old in meta.versions if old is not gone], entries)
+    kept = [old for old in meta.versions if old is not gone]
+    return _changed(meta, kept, _without(meta.inline, [gone]))
 
 
 def update_version(
@@ -116,6 +122,10 @@ def update_version(
     KeyError where there is no such version.
     """
     old = _named(meta, version_id)
+    if old.kind is Kind.LEGACY:
+        raise UnsupportedFormatError(
+            v1.REASON, "the metadata of an object from before versions cannot be changed: write it anew"
+        )
     raw = replace_metadata(old.raw_body, meta_user, meta_sys)
     body = old.body
     if meta_sys is not None:
@@ -133,8 +143,22 @@ def _named(meta: XlMeta, version_id: bytes) -> Version:
     return version
 
 
+def _without(entries: Mapping[str, bytes], versions: Sequence[Version]) -> Mapping[str, bytes]:
+    """The entries but for those of these versions, under whatever key they stand."""
+    if not entries:
+        return entries
+    gone = {key for version in versions for key in inline_keys(version)}
+    return {key: value for key, value in entries.items() if key not in gone}
+
+
 def _changed(meta: XlMeta, versions: Sequence[Version], inline: Mapping[str, bytes]) -> XlMeta:
+    if meta.minor is None:
+        raise UnsupportedFormatError(
+            xljson.REASON,
+            "the object's metadata are the JSON document of an old MinIO, which is only read: let a MinIO "
+            "server take it over first",
+        )
     if meta.header_ver != HEADER_VERSION:
         versions = [replace(version, header=encode_header(version)) for version in versions]
     ordered = sorted(versions, key=lambda version: version.sort_key, reverse=True)
-    return XlMeta(tuple(ordered), inline, meta.minor, meta.meta_ver)
+    return XlMeta(tuple(ordered), inline, MINOR, meta.meta_ver)

@@ -15,6 +15,8 @@ from dualtrack.errors import CorruptError, UnsupportedFormatError
 
 _BAD = "inline"
 _VERSION = 1
+MAX_ENTRIES = 100_000
+"""Ten times the versions that servers keep: entries of removed ones may linger."""
 
 EMPTY: Mapping[str, bytes] = MappingProxyType({})
 
@@ -28,6 +30,8 @@ def decode_inline(section: bytes) -> Mapping[str, bytes]:
             "inline-version", f"the inline section has version {section[0]}, not {_VERSION}"
         )
     position, count = wire.read_map_header(section, 1, _BAD)
+    if count > MAX_ENTRIES:
+        raise CorruptError(_BAD, f"the inline section announces {count} entries, more than {MAX_ENTRIES}")
     entries: dict[str, bytes] = {}
     for _ in range(count):
         position, key = wire.read_str(section, position, _BAD)

@@ -15,7 +15,7 @@ from dataclasses import replace
 import xxhash
 
 from dualtrack.engine.formats import packing
-from dualtrack.engine.formats.bodies import Body, ObjectBody, object_fields
+from dualtrack.engine.formats.bodies import Body, Form, ObjectBody, object_fields
 
 _U64 = (1 << 64) - 1
 _KEY_MIX, _VALUE_MIX = 0x4EE3BBAF7AB2506B, 0x8DA4C8DA66194257
@@ -23,8 +23,14 @@ _USER_SEED, _SYSTEM_SEED = 0xC2B40BBAC11A7295, 0x1BBC7E1DDE654743
 
 
 def signature(body: Body) -> bytes:
-    """The four bytes that MinIO would put into the header beside this body."""
+    """The four bytes that MinIO would put into the header beside this body.
+
+    Of an object from before versions it hashes the old document; such a header gets zeros here, which differ
+    from any signature and so ask whoever compares drives to look at the bodies.
+    """
     if isinstance(body, ObjectBody):
+        if body.form is Form.V1:
+            return bytes(4)
         fields = object_fields(replace(body, ec_index=0))
         fields["MetaSys"] = fields["MetaUsr"] = packing.NIL
         user = _digest(((k, _raw(v)) for k, v in body.meta_user.items()), _USER_SEED)

@@ -15,16 +15,17 @@ from dualtrack.engine.formats import packing, wire
 from dualtrack.engine.formats.bodies import (
     DELETE_TYPE,
     LEGACY_TYPE,
+    MAX_INT,
     NULL_ID,
     OBJECT_TYPE,
     Body,
+    Form,
     ObjectBody,
-    decode_body,
     encode_body,
-    refuse_foreign,
 )
+from dualtrack.engine.formats.forms import decode_body, refuse_unknown
 from dualtrack.engine.formats.signature import signature
-from dualtrack.errors import CorruptError, UnsupportedFormatError
+from dualtrack.errors import CorruptError
 
 HEADER_VERSION = 3
 
@@ -40,8 +41,17 @@ class Kind(IntEnum):
 
     OBJECT = OBJECT_TYPE
     DELETE_MARKER = DELETE_TYPE
+    #: An object, too; its body is of the form before versions.
     LEGACY = LEGACY_TYPE
     FREE_VERSION = 4
+
+    @property
+    def is_object(self) -> bool:
+        """Whether it has content, as opposed to a deletion."""
+        return self in _OBJECTS
+
+
+_OBJECTS = frozenset({Kind.OBJECT, Kind.LEGACY})
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +77,7 @@ class Version:
         """The decoded body. Raises CorruptError where it is not what the header says."""
         if not self._body:
             body = decode_body(self.raw_body)
-            if isinstance(body, ObjectBody) is not (self.kind is Kind.OBJECT):
+            if kind_of(body, self.flags) is not self.kind:
                 raise CorruptError(
                     "body", f"the header of version {self.version_key} names another kind than its body"
                 )
@@ -91,7 +101,7 @@ def decode_version(header: bytes, raw_body: bytes, header_ver: int) -> Version:
         a, b, version_id, c, mod_time_ns, d, sig, file_type, flags, ec_n, ec_m = _V3.unpack(header)
         if (a, b, c, d) == _V3_TAGS and (file_type | flags | ec_n | ec_m) < 0x80:
             kind = _kind(file_type, flags)
-            refuse_foreign(raw_body)
+            refuse_unknown(raw_body)
             return Version(header, raw_body, version_id, mod_time_ns, sig, kind, flags)
     return _decode_any(header, raw_body, header_ver)
 
@@ -106,10 +116,10 @@ def _decode_any(header: bytes, raw_body: bytes, header_ver: int) -> Version:
             pass
         case _:
             raise CorruptError(_BAD, f"a version's header has not the form of header version {header_ver}")
-    if len(version_id) != 16 or len(sig) != 4 or not 0 <= flags <= 0xFF:
+    if len(version_id) != 16 or len(sig) != 4 or not 0 <= flags <= 0xFF or abs(mod_time_ns) > MAX_INT:
         raise CorruptError(_BAD, "a version's header has an id, a signature or flags of the wrong size")
     kind = _kind(file_type, flags)
-    refuse_foreign(raw_body)
+    refuse_unknown(raw_body)
     return Version(header, raw_body, version_id, mod_time_ns, sig, kind, flags)
 
 
@@ -119,8 +129,15 @@ def _kind(file_type: int, flags: int) -> Kind:
     if file_type == DELETE_TYPE:
         return Kind.FREE_VERSION if flags & FLAG_FREE_VERSION else Kind.DELETE_MARKER
     if file_type == LEGACY_TYPE:
-        raise UnsupportedFormatError("legacy-object", "a version is a V1 object, converted from xl.json")
+        return Kind.LEGACY
     raise CorruptError(_BAD, f"a version's header has type {file_type}")
+
+
+def kind_of(body: Body, flags: int) -> Kind:
+    """What a version with this body is."""
+    if isinstance(body, ObjectBody):
+        return Kind.LEGACY if body.form is Form.V1 else Kind.OBJECT
+    return Kind.FREE_VERSION if flags & FLAG_FREE_VERSION else Kind.DELETE_MARKER
 
 
 def build_version(body: Body, kind: Kind, flags: int, raw_body: bytes | None = None) -> Version:
@@ -134,8 +151,8 @@ def build_version(body: Body, kind: Kind, flags: int, raw_body: bytes | None = N
 
 
 def encode_header(version: Version) -> bytes:
-    """A header of version 3. Shard counts stand in it for objects; delete markers have zeros."""
-    body = version.body
+    """A header of version 3. Shard counts stand in it for objects of today's kind; others have zeros."""
+    body = version.body if version.kind is Kind.OBJECT else None
     ec_n, ec_m = (body.ec_n, body.ec_m) if isinstance(body, ObjectBody) else (0, 0)
     # The time has its widest form at any value: servers read headers by position.
     return b"".join(

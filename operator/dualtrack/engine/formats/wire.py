@@ -6,7 +6,8 @@ Everything that a drive holds may be hostile or rotten, so whoever reads Message
   values.
 * Lengths and counts are believed only up to a cap, and never beyond the bytes that are there. The C decoder
   reserves an array's slots before it has seen its items; where the arrays that *could* be announced would
-  reserve more than `_RESERVE_BUDGET`, an exact scan checks counts and nesting first.
+  reserve more than `_RESERVE_BUDGET`, an exact scan checks counts and nesting first. So does it for long
+  items: an empty array is one byte there and sixty here, so their number is bounded, too.
 * Every failure is a `CorruptError`. No other exception leaves this module, whatever the bytes are.
 
 Writing needs no library: `packing.py`.
@@ -26,6 +27,8 @@ MAX_ELEMENT = 16 * 1024 * 1024
 MAX_ITEMS = 10_000
 """The longest array and map inside a body: S3 allows 10,000 parts."""
 MAX_NESTING = 8
+MAX_TOTAL = 500_000
+"""The most items inside a body: ten fields of each of 10,000 parts are a fifth of that."""
 _RESERVE_BUDGET = 16 * 1024 * 1024
 _SLOT = 8  # bytes that a decoder reserves per announced array item
 
@@ -51,6 +54,9 @@ _MAP_LENGTHS = {0xDE: _U16, 0xDF: _U32}
 _EXT_LENGTHS = {0xC7: struct.Struct(">B"), 0xC8: _U16, 0xC9: _U32}
 _FIXED_EXT = {0xD4: 1, 0xD5: 2, 0xD6: 4, 0xD7: 8, 0xD8: 16}
 _FLOATS = {0xCA: 4, 0xCB: 8}
+# Go's time.Time: seconds since 1970 and nanoseconds. Its zero value is the first of January of the year 1.
+_GO_TIME, _GO_ZERO = 5, -62_135_596_800
+_TIME = struct.Struct(">qI")
 
 
 def _corrupt(reason: str, message: str) -> NoReturn:
@@ -82,7 +88,7 @@ def loads(data: bytes, reason: str) -> Decoded:
 def _guard_reservation(data: bytes, reason: str) -> None:
     """Only `dc` and `dd` announce arrays longer than 15: their number bounds what can be reserved."""
     announced = data.count(b"\xdc") + data.count(b"\xdd")
-    if announced * min(len(data), MAX_ITEMS) * _SLOT > _RESERVE_BUDGET:
+    if len(data) > MAX_TOTAL or announced * min(len(data), MAX_ITEMS) * _SLOT > _RESERVE_BUDGET:
         skip(data, 0, reason)
 
 
@@ -90,6 +96,7 @@ def skip(data: bytes, position: int, reason: str, end: int | None = None) -> int
     """The position after the item at `position`, with counts and nesting checked; nothing is built."""
     limit = len(data) if end is None else end
     pending = [1]
+    total = 0
     while pending:
         if pending[-1] == 0:
             pending.pop()
@@ -97,6 +104,9 @@ def skip(data: bytes, position: int, reason: str, end: int | None = None) -> int
         pending[-1] -= 1
         position, children = _step(data, position, limit, reason)
         if children:
+            total += children
+            if total > MAX_TOTAL:
+                _corrupt(reason, f"{reason}: more than {MAX_TOTAL} items")
             if children > limit - position:
                 _corrupt(
                     reason,
@@ -215,6 +225,49 @@ def read_map_header(data: bytes, position: int, reason: str) -> tuple[int, int]:
             reason, f"{reason}: {count} entries are announced where {len(data) - position} bytes are left"
         )
     return position, count
+
+
+def read_array_header(data: bytes, position: int, reason: str) -> tuple[int, int]:
+    """(position of the first item, number of items); the number is at most that of the bytes left."""
+    if position >= len(data):
+        _corrupt(reason, f"{reason}: ends where an array is due")
+    tag = data[position]
+    if 0x90 <= tag < 0xA0:
+        position, count = position + 1, tag & 0x0F
+    elif tag in _ARRAY_LENGTHS:
+        position, count = _unpack(_ARRAY_LENGTHS[tag], data, position + 1, len(data), reason)
+    else:
+        _corrupt(reason, f"{reason}: byte 0x{tag:02x} begins no array")
+    if count > len(data) - position:
+        _corrupt(reason, f"{reason}: {count} items are announced where {len(data) - position} bytes are left")
+    return position, count
+
+
+def split_array(data: bytes, reason: str) -> list[bytes]:
+    """An array with its items still encoded."""
+    position, count = read_array_header(data, 0, reason)
+    items: list[bytes] = []
+    for _ in range(count):
+        after = skip(data, position, reason)
+        items.append(data[position:after])
+        position = after
+    if position != len(data):
+        _corrupt(reason, f"{reason}: {len(data) - position} bytes follow the array")
+    return items
+
+
+def time_ns(value: Decoded, reason: str) -> int:
+    """Nanoseconds since 1970 of a decoded time, Go's own or MessagePack's; 0 where there is none."""
+    if value is None:
+        return 0
+    if isinstance(value, msgpack.Timestamp):
+        return int(value.seconds) * 1_000_000_000 + int(value.nanoseconds)
+    if not isinstance(value, msgpack.ExtType) or value.code != _GO_TIME or len(value.data) != _TIME.size:
+        _corrupt(reason, f"{reason}: a time is {type(value).__name__}, no time")
+    seconds, nanoseconds = _TIME.unpack(value.data)
+    if nanoseconds >= 1_000_000_000:
+        _corrupt(reason, f"{reason}: a time has {nanoseconds} nanoseconds in its last second")
+    return 0 if seconds == _GO_ZERO else int(seconds) * 1_000_000_000 + int(nanoseconds)
 
 
 def split_map(data: bytes, reason: str) -> dict[str, bytes]:

@@ -58,7 +58,7 @@ def decode_meta(data: bytes, bucket: str, key: str) -> XlMeta:
 
 def data_directories(meta: XlMeta) -> frozenset[bytes]:
     """The ids of the data directories that the versions name."""
-    bodies = (version.body for version in meta.versions if version.kind is Kind.OBJECT)
+    bodies = (version.body for version in meta.versions if version.kind.is_object)
     return frozenset(
         body.data_dir for body in bodies if isinstance(body, ObjectBody) and body.data_dir != NULL_ID
     )

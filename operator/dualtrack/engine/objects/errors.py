@@ -9,7 +9,7 @@
     ├── InvalidPart, InvalidPartOrder, EntityTooSmall                   400
     ├── InvalidRange                                                    416
     ├── ObjectLocked          retention or legal hold forbids it        403
-    ├── Undecodable           sealed or compressed by another server    501
+    ├── Undecodable           sealed by another server, or an old form  501
     ├── StorageFull                                                     507
     └── Unavailable           the track that has to answer cannot       503
 
@@ -119,7 +119,9 @@ class ObjectLocked(ObjectError):
 
 
 class Undecodable(ObjectError):
-    """The content is encrypted, compressed or tiered by another server; its metadata can be read."""
+    """The content is encrypted, compressed or tiered by another server, or the metadata are of a form that is
+    only read.
+    """
 
 
 class StorageFull(ObjectError):

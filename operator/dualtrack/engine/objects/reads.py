@@ -49,7 +49,7 @@ def choose(
         raise NoSuchKey(f"there is no object {bucket}/{key}", bucket, key)
     version = pick(meta, bucket, key, version_id)
     latest = version is meta.versions[0]
-    if version_id is None and version.kind is not Kind.OBJECT:
+    if version_id is None and not version.kind.is_object:
         raise NoSuchKey(
             f"{bucket}/{key} is deleted: a delete marker is its current version",
             bucket,
@@ -134,7 +134,7 @@ class Reader:
             raise Undecodable(
                 f"{stored.bucket}/{stored.key} cannot be read here: {reason}", stored.bucket, stored.key
             )
-        entry = chosen.meta.inline.get(chosen.version.version_key)
+        entry = chosen.meta.inline_entry(chosen.version)
         if attributes.is_inline(body, entry is not None) and entry is not None:
             return _inline(entry, body, offset, length, stored)
         return _Parts(self._plane, stored, body, offset, length)
@@ -142,7 +142,7 @@ class Reader:
 
 def _inline(entry: bytes, body: ObjectBody, offset: int, length: int, stored: Stored) -> Iterator[bytes]:
     try:
-        content = bitrot.unframe(entry, body.size, body.ec_block_size)
+        content = bitrot.unframe(entry, body.size, body.ec_block_size, bitrot.framing(body.form))
     except CorruptError as error:
         raise _damaged(stored, error) from error
     return iter((content[offset : offset + length],)) if length else iter(())
@@ -169,6 +169,7 @@ class _Parts(Iterator[bytes]):
         self._held = ExitStack()
         self._held.enter_context(plane.fs.trash.reading(self._directory))
         self._pieces = _pieces(body, offset, length)
+        self._framing = bitrot.framing(body.form)
         self._open: tuple[int, int] | None = None
         self._trash = plane.fs.trash
         try:
@@ -187,7 +188,12 @@ class _Parts(Iterator[bytes]):
         try:
             descriptor = self._descriptor(number)
             data = bitrot.read_range(
-                lambda place, count: _pread(descriptor, count, place), size, shard, offset, length
+                lambda place, count: _pread(descriptor, count, place),
+                size,
+                shard,
+                offset,
+                length,
+                self._framing,
             )
             self._next = next(self._pieces, None)
         except CorruptError as error:

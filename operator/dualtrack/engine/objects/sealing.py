@@ -7,7 +7,7 @@ object stays visible and its metadata migrates like any other.
 from __future__ import annotations
 
 from dualtrack.engine import attributes
-from dualtrack.engine.formats.bodies import ObjectBody
+from dualtrack.engine.formats.bodies import Form, ObjectBody
 
 
 def why_undecodable(body: ObjectBody) -> str | None:
@@ -19,6 +19,8 @@ def why_undecodable(body: ObjectBody) -> str | None:
         return "it is compressed by another server"
     if attributes.internal(body, "transition-status") == b"complete":
         return "it was moved to another tier"
+    if body.form is Form.V1:
+        return "its content lies in the form from before versions, which only an old MinIO reads whole"
     if body.ec_m != 1:
         return f"it is spread over {body.ec_m} drives"
     return None

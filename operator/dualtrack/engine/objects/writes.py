@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 
 from dualtrack.engine.formats.bodies import NULL_ID, ObjectBody
@@ -30,13 +30,14 @@ from dualtrack.engine.objects.documents import (
     version_bytes,
     with_tags,
 )
-from dualtrack.engine.objects.errors import InvalidKey, MethodNotAllowed
+from dualtrack.engine.objects.errors import InvalidKey, MethodNotAllowed, Undecodable
 from dualtrack.engine.objects.locks import refuse_locked
 from dualtrack.engine.objects.names import is_directory_object
 from dualtrack.engine.objects.plane import Plane
 from dualtrack.engine.objects.reads import choose
 from dualtrack.engine.objects.staging import Body
 from dualtrack.engine.objects.types import Check, Deleted, Stored, Versioning, Written
+from dualtrack.errors import UnsupportedFormatError
 
 Lock = Callable[[str, str], AbstractContextManager[None]]
 
@@ -65,7 +66,7 @@ class Changes:
     ) -> Written:
         """Commit a staged body as the object's new current version. If this raises, the caller still has
         what was staged, to discard it or to try again."""
-        with self._lock(bucket, key):
+        with self._lock(bucket, key), _named(bucket, key):
             return self._put(bucket, key, body, parts, meta_user, meta_sys, check)
 
     def committed(self, bucket: str, key: str, data_dir: bytes) -> Written | None:
@@ -120,7 +121,7 @@ class Changes:
     def delete(self, bucket: str, key: str, version_id: str | None, *, bypass_governance: bool) -> Deleted:
         """As S3 has it: without a version id the object is hidden where there is versioning, else removed;
         with one that version is removed. What is not there is deleted already."""
-        with self._lock(bucket, key):
+        with self._lock(bucket, key), _named(bucket, key):
             before = self._before(bucket, key)
             state = self.state(bucket, key)
             if version_id is not None:
@@ -159,7 +160,7 @@ class Changes:
         self, bucket: str, key: str, version_id: str | None, tags: Mapping[str, str] | None
     ) -> Stored:
         """Exchange the tags of a version; its time and content stay."""
-        with self._lock(bucket, key):
+        with self._lock(bucket, key), _named(bucket, key):
             versioned = bool(self._versioning(bucket))
             track = self._plane.track(bucket, key)
             data = self._plane.change(bucket, key)
@@ -179,7 +180,7 @@ class Changes:
         return None if data is None else decode_meta(data, bucket, key)
 
     def _current(self, bucket: str, key: str, meta: XlMeta | None) -> Stored | None:
-        if meta is None or not meta.versions or meta.versions[0].kind is not Kind.OBJECT:
+        if meta is None or not meta.versions or not meta.versions[0].kind.is_object:
             return None
         return describe(
             bucket,
@@ -191,7 +192,7 @@ class Changes:
         )
 
     def _refuse_locked(self, bucket: str, key: str, version: Version | None, bypass: bool) -> None:
-        if version is not None and version.kind is Kind.OBJECT:
+        if version is not None and version.kind.is_object:
             headers = describe(bucket, key, version, latest=False, versioned=True, track="fs").headers
             refuse_locked(headers, bucket, key, bypass_governance=bypass, now=datetime.now(UTC))
 
@@ -206,6 +207,15 @@ class Changes:
             self._plane.fs.discard_data(bucket, key, data_dir)
         if not after.versions:
             self._plane.fs.prune(bucket, key)
+
+
+@contextmanager
+def _named(bucket: str, key: str) -> Iterator[None]:
+    """A form of metadata that is only read (`formats/changes.py`) as the S3 condition that it is."""
+    try:
+        yield
+    except UnsupportedFormatError as error:
+        raise Undecodable(f"{bucket}/{key} cannot be changed here: {error}", bucket, key) from error
 
 
 def _now(before: XlMeta | None) -> int:

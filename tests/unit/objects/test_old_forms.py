@@ -1,0 +1,93 @@
+"""What a gateway makes of objects whose metadata are of an old form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import old_forms
+from dualtrack.engine.objects.errors import Undecodable
+from dualtrack.engine.objects.layer import ObjectLayer
+from dualtrack.engine.objects.types import Attributes, Span
+from layers import Body, new_drive, opened
+
+CONTENT = b"part file of an early RustFS ".ljust(2 * 1_048_576 + 333, b"-")
+
+
+@pytest.fixture
+def drive(tmp_path: Path) -> Path:
+    return new_drive(tmp_path / "drive")
+
+
+@pytest.fixture
+def layer(drive: Path) -> Iterator[ObjectLayer]:
+    with opened(drive, "fs/0") as layer:
+        layer.create_bucket("bucket")
+        yield layer
+
+
+def put(drive: Path, name: str) -> None:
+    (drive / "bucket" / name).mkdir()
+    (drive / "bucket" / name / "xl.meta").write_bytes((old_forms.FOLDER / name).read_bytes())
+
+
+def content(layer: ObjectLayer, name: str, span: Span | None = None) -> bytes:
+    return b"".join(layer.read("bucket", name, None, span)[1])
+
+
+@pytest.mark.parametrize("name", [f.name for f in old_forms.fixtures() if f.seen and f.seen[0].content])
+def test_inline_content_of_every_old_form_is_served(drive: Path, layer: ObjectLayer, name: str) -> None:
+    put(drive, name)
+    expected = next(f for f in old_forms.fixtures() if f.name == name).seen[0].content
+    assert expected is not None
+    assert content(layer, name) == expected
+    assert content(layer, name, Span(1, 2)) == expected[1:3]
+
+
+def test_part_files_of_early_rustfs_are_served(drive: Path, layer: ObjectLayer) -> None:
+    head = old_forms.header(old_forms.NULL, old_forms.T, 1, 0, 3)
+    fields = old_forms.rustfs_object(None, old_forms.T, len(CONTENT)) | {"meta_sys": {}}
+    body = old_forms.pack(["Object", list(fields.values()), None, 1])
+    folder = drive / "bucket" / "old"
+    (folder / str(old_forms.DATA_DIR)).mkdir(parents=True)
+    (folder / "xl.meta").write_bytes(old_forms.indexed([(head, body)], 3, 2, {}))
+    blocks = [CONTENT[start : start + 1_048_576] for start in range(0, len(CONTENT), 1_048_576)]
+    part = folder / str(old_forms.DATA_DIR) / "part.1"
+    part.write_bytes(b"".join(old_forms.framed(block, old_forms.RUSTFS_KEY, even=True) for block in blocks))
+    assert content(layer, "old") == CONTENT
+    assert content(layer, "old", Span(1_048_570, len(CONTENT) - 1)) == CONTENT[1_048_570:]
+    layer.set_tags("bucket", "old", None, {"a": "b"})
+    assert layer.tags("bucket", "old")[1] == {"a": "b"}
+    assert content(layer, "old") == CONTENT
+
+
+@pytest.mark.parametrize("name", ["xl-json", "xl-json-two-parts"])
+def test_an_object_from_before_versions_is_shown_and_left_alone(
+    drive: Path, layer: ObjectLayer, name: str
+) -> None:
+    put(drive, name)
+    seen = next(f for f in old_forms.fixtures() if f.name == name).seen[0]
+    stored = layer.stat("bucket", name, None)
+    assert (stored.size, stored.etag, stored.modified_ns) == (seen.size, seen.etag, seen.time)
+    assert [entry.key for entry in layer.list_objects("bucket", "", "", "", 10).objects] == [name]
+    for attempt in (
+        lambda: content(layer, name),
+        lambda: layer.put("bucket", name, Body(b"new"), Attributes()),
+        lambda: layer.delete("bucket", name, None),
+        lambda: layer.set_tags("bucket", name, None, {"a": "b"}),
+    ):
+        with pytest.raises(Undecodable):
+            attempt()
+    assert (drive / "bucket" / name / "xl.meta").read_bytes() == (old_forms.FOLDER / name).read_bytes()
+
+
+def test_a_write_beside_an_object_from_before_versions_keeps_it(drive: Path, layer: ObjectLayer) -> None:
+    layer.set_versioning("bucket", "Enabled")
+    put(drive, "minio-1.0")
+    before = [(v.version_id, v.etag) for v in layer.list_versions("bucket", "", "", "", "", 10).versions]
+    layer.put("bucket", "minio-1.0", Body(b"new"), Attributes())
+    after = [(v.version_id, v.etag) for v in layer.list_versions("bucket", "", "", "", "", 10).versions]
+    assert after[1:] == before
+    assert content(layer, "minio-1.0") == b"new"
