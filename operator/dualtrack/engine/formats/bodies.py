@@ -21,6 +21,8 @@ from dualtrack.errors import CorruptError
 NULL_ID = bytes(16)
 MAX_INT = (1 << 63) - 1
 """Sizes in bytes and times in nanoseconds are signed numbers of 64 bits on both servers."""
+MAX_SMALL = 255
+"""Algorithms and numbers of shards take one byte in a header."""
 OBJECT_TYPE, DELETE_TYPE, LEGACY_TYPE = 1, 2, 3
 
 _BAD = "body"
@@ -121,19 +123,41 @@ def checked(body: ObjectBody) -> ObjectBody:
             _BAD,
             f"{parts} parts have {len(body.part_sizes)} sizes and {len(body.part_actual_sizes)} actual sizes",
         )
-    sizes = (body.size, sum(body.part_sizes), min(body.part_sizes, default=0))
-    if not all(0 <= size <= MAX_INT for size in sizes) or body.ec_m < 1 or body.ec_block_size < 1:
-        raise CorruptError(
-            _BAD, "a size, a part's size, the block size or the number of data shards is impossible"
-        )
-    if sum(body.part_actual_sizes) > MAX_INT or not -MAX_INT <= body.mod_time_ns <= MAX_INT:
-        raise CorruptError(_BAD, "a part's actual size or the time is impossible")
+    if not (
+        0 < body.ec_m <= MAX_SMALL
+        and 0 <= body.ec_n <= MAX_SMALL
+        and 0 <= body.ec_algo <= MAX_SMALL
+        and 0 <= body.csum_algo <= MAX_SMALL
+        and 0 < body.ec_block_size <= MAX_INT
+        and 0 <= body.ec_index <= MAX_INT
+        and 0 <= body.size <= MAX_INT
+    ):
+        raise CorruptError(_BAD, "a size, an algorithm or a number of shards is impossible")
+    for values, least in (
+        (body.ec_dist, 0),
+        (body.part_nums, 0),
+        (body.part_sizes, 0),
+        (body.part_actual_sizes, -1),  # not known
+    ):
+        if values and (min(values) < least or sum(values) > MAX_INT):
+            raise CorruptError(_BAD, "the distribution, a part's number or a part's size is impossible")
+    checked_time(body.mod_time_ns)
     return body
+
+
+def checked_time(nanoseconds: int) -> int:
+    """The same time. CorruptError where 64 bits do not hold it."""
+    if not -MAX_INT <= nanoseconds <= MAX_INT:
+        raise CorruptError(_BAD, f"a version is of {nanoseconds} ns since 1970, which no server can say")
+    return nanoseconds
 
 
 def _delete(fields: dict[object, object], written_by: int) -> DeleteBody:
     return DeleteBody(
-        _uuid(fields, "ID"), _int(fields, "MTime"), _meta_sys(fields.get("MetaSys")), written_by
+        _uuid(fields, "ID"),
+        checked_time(_int(fields, "MTime")),
+        _meta_sys(fields.get("MetaSys")),
+        written_by,
     )
 
 

@@ -22,6 +22,7 @@ from dualtrack.engine.formats.bodies import (
     Form,
     ObjectBody,
     checked,
+    checked_time,
     pack_meta_user,
 )
 from dualtrack.errors import CorruptError, UnsupportedFormatError
@@ -220,7 +221,7 @@ def _time(value: object) -> int:
         raise CorruptError(_BAD, f"mod_time is in the year {year}") from error
     seconds = (date - _EPOCH).days * 86_400 + hour * 3600 + minute * 60 + second
     seconds -= offset[0] * 3600 + offset[1] * 60 + offset[2]
-    return int(seconds * 1_000_000_000 + nanosecond)
+    return checked_time(seconds * 1_000_000_000 + nanosecond)
 
 
 def _meta_sys(value: object) -> dict[str, bytes]:
