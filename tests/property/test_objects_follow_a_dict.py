@@ -20,6 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from dualtrack.engine.objects.errors import MethodNotAllowed, NoSuchKey, NoSuchVersion
 from dualtrack.engine.objects.layer import ObjectLayer
+from dualtrack.engine.objects.levels import Level
 from dualtrack.engine.objects.types import Attributes, Span
 from layers import Body, Figures, md5, new_drive, opened, sweep
 
@@ -62,6 +63,7 @@ class Objects(RuleBasedStateMachine):
         self.model: dict[str, list[Version]] = {}
         self.versioning = ""
         self.mode = "fs/0"
+        self.level = Level.EVENTUAL
         self.epoch = 0
         self.figures = Figures()
         self.stack = ExitStack()
@@ -75,6 +77,7 @@ class Objects(RuleBasedStateMachine):
                 self.mode,
                 epoch=0 if self.mode == "fs/0" else self.epoch,
                 figures=self.figures,
+                level=self.level,
             )
         )
 
@@ -180,7 +183,9 @@ class Objects(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def switch(self, data: st.DataObject) -> None:
-        """Restart, in the same mode or in one that may follow; what a step needs is done before it."""
+        """Restart at any level, in the same mode or in one that may follow; what a step needs is done before
+        it."""
+        self.level = data.draw(st.sampled_from(Level))
         self._enter(data.draw(st.sampled_from(NEXT[self.mode])))
 
     def _enter(self, following: str) -> None:
@@ -198,6 +203,11 @@ class Objects(RuleBasedStateMachine):
     @rule()
     def drain(self) -> None:
         self.layer.drain()
+
+    @precondition(lambda self: self.layer.opened.loader is not None)
+    @rule()
+    def load(self) -> None:
+        self.layer.opened.loader.step()  # type: ignore[union-attr]
 
     # -- what has to hold after every step ----------------------------------------------------------------
 

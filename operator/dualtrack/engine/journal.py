@@ -5,9 +5,10 @@ file, so that after any crash each file that may differ from its row is on recor
 is committed and is not flushed: a lost clear costs one more read, a lost mark would serve an old row.
 
 The file is a header and fixed slots of 2 KiB, allocated ahead, so that a mark changes no metadata of its
-file. A slot is `crc32 | state | generation | lengths | bucket | key`. A slot that was torn by a crash fails
-its CRC and is passed over: its mark had not returned, so its file was not renamed. Byte 8 of the header says
-that the epoch is broken; `break_epoch` sets it when a mark cannot be written.
+file. A slot is `crc32 | state | generation | lengths | bucket | key`, and may have a note behind it, `crc32 |
+length | note`, whose CRC covers the mark as well. A slot that was torn by a crash fails its CRC and is passed
+over: its mark had not returned, so its file was not renamed; a torn note leaves a mark without one. Byte 8 of
+the header says that the epoch is broken; `break_epoch` sets it when a mark cannot be written.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from __future__ import annotations
 import os
 import struct
 import threading
+import time
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from dualtrack.engine import files
 from dualtrack.engine.rows import Generation
@@ -30,6 +32,7 @@ _HEADER_SIZE = 4096
 SLOT_SIZE = 2048
 BLOCK_SLOTS = 1024
 _SLOT = struct.Struct(">IB12sHH")
+_NOTE = struct.Struct(">IH")
 _DIRTY = 1
 _CLEAN = bytes(_SLOT.size)
 _BROKEN_OFFSET = len(_MAGIC)
@@ -39,11 +42,17 @@ _CLOSED = -1
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """One mark. Two marks of a key are two tokens, and the key stays dirty until both are cleared."""
+    """One mark. Two marks of a key are two tokens, and the key stays dirty until both are cleared.
+
+    `note` is what the marker wants to find after a crash; `since` is when this process saw the mark first, on
+    the monotonic clock.
+    """
 
     slot: int
     bucket: str
     key: str
+    note: bytes = field(default=b"", compare=False)
+    since: float = field(default=0.0, compare=False)
 
     @property
     def place(self) -> Place:
@@ -83,19 +92,20 @@ class Journal:
     def _load(self) -> None:
         used = set()
         for slot in range(self._slots):
-            place = _decode(os.pread(self._descriptor, SLOT_SIZE, _offset(slot)))
-            if place is not None:
+            found = _decode(os.pread(self._descriptor, SLOT_SIZE, _offset(slot)))
+            if found is not None:
                 used.add(slot)
-                self._live.setdefault(place, []).append(Token(slot, *place))
+                place, note = found
+                self._live.setdefault(place, []).append(Token(slot, *place, note, time.monotonic()))
         self._free = [slot for slot in self._free if slot not in used]
 
-    def mark(self, bucket: str, key: str, generation: Generation) -> Token:
+    def mark(self, bucket: str, key: str, generation: Generation, note: bytes = b"") -> Token:
         """Durably on record when this returns. Raises OSError if it cannot be, with nothing recorded."""
-        record = _encode(bucket, key, generation)
+        record = _encode(bucket, key, generation, note)
         with self._lock:
             if not self._free:
                 self._grow()
-            token = Token(self._free.pop(), bucket, key)
+            token = Token(self._free.pop(), bucket, key, note, time.monotonic())
             self._live.setdefault(token.place, []).append(token)
             try:
                 os.pwrite(self._descriptor, record, _offset(token.slot))
@@ -129,6 +139,13 @@ class Journal:
                         os.pwrite(self._descriptor, _CLEAN, _offset(token.slot))
                     self._forget(token)
 
+    def forget_note(self, token: Token) -> None:
+        """What the note asked for is done; the key stays dirty. Not flushed: the second time is harmless."""
+        with self._lock:
+            tokens = self._live.get(token.place, [])
+            if token in tokens:
+                tokens[tokens.index(token)] = replace(token, note=b"")
+
     def _forget(self, token: Token) -> None:
         """Take a token out of memory and hand its slot back. The caller holds the lock."""
         tokens = self._live[token.place]
@@ -154,6 +171,11 @@ class Journal:
     def places(self) -> Iterator[Place]:
         with self._lock:
             return iter(list(self._live))
+
+    def places_since(self, moment: float) -> list[Place]:
+        """The keys that are dirty since `moment` (of the monotonic clock) or longer."""
+        with self._lock:
+            return [place for place, tokens in self._live.items() if tokens[0].since <= moment]
 
     @property
     def depth(self) -> int:
@@ -214,17 +236,18 @@ def _prepare(descriptor: int, path: str) -> int:
     return (size - _HEADER_SIZE) // SLOT_SIZE
 
 
-def _encode(bucket: str, key: str, generation: Generation) -> bytes:
+def _encode(bucket: str, key: str, generation: Generation, note: bytes) -> bytes:
     names = os.fsencode(bucket), os.fsencode(key)
     body = generation.pack() + struct.pack(">HH", len(names[0]), len(names[1])) + names[0] + names[1]
-    if len(body) + 5 > SLOT_SIZE:
+    if len(body) + 5 + (_NOTE.size + len(note) if note else 0) > SLOT_SIZE:
         raise OSError(f"{bucket}/{key} is too long for a slot of the journal")
     payload = bytes((_DIRTY,)) + body
-    return zlib.crc32(payload).to_bytes(4, "big") + payload
+    record = zlib.crc32(payload).to_bytes(4, "big") + payload
+    return record + _NOTE.pack(zlib.crc32(payload + note), len(note)) + note if note else record
 
 
-def _decode(slot: bytes) -> Place | None:
-    """The dirty key of a slot; None if it is free, cleared or torn."""
+def _decode(slot: bytes) -> tuple[Place, bytes] | None:
+    """The dirty key of a slot and its note; None if it is free, cleared or torn."""
     if len(slot) < SLOT_SIZE:
         return None
     crc, state, _, bucket_length, key_length = _SLOT.unpack_from(slot)
@@ -232,4 +255,14 @@ def _decode(slot: bytes) -> Place | None:
     if state != _DIRTY or end > SLOT_SIZE or zlib.crc32(slot[4:end]) != crc:
         return None
     middle = _SLOT.size + bucket_length
-    return os.fsdecode(slot[_SLOT.size : middle]), os.fsdecode(slot[middle:end])
+    place = os.fsdecode(slot[_SLOT.size : middle]), os.fsdecode(slot[middle:end])
+    return place, _decode_note(slot, end)
+
+
+def _decode_note(slot: bytes, end: int) -> bytes:
+    """Behind a mark that ends at `end`; empty if there is none, or another mark's."""
+    if end + _NOTE.size > SLOT_SIZE:
+        return b""
+    crc, length = _NOTE.unpack_from(slot, end)
+    note = slot[end + _NOTE.size : end + _NOTE.size + length]
+    return note if length and zlib.crc32(slot[4:end] + note) == crc else b""

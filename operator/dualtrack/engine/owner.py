@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import sys
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
@@ -20,6 +21,7 @@ from itertools import count, islice
 from dualtrack.engine import files, marker, trust
 from dualtrack.engine.journal import Journal, Token
 from dualtrack.engine.mode import Mode
+from dualtrack.engine.objects import intents
 from dualtrack.engine.owner_api import OwnerInfo
 from dualtrack.engine.rows import ZERO, Generation, Row, RowDraft, RowOrigin, is_system
 from dualtrack.engine.stores.lmdb import LmdbStore
@@ -76,6 +78,7 @@ class Owner:
             journal = Journal.open(marker.control_directory(drive)) if drive else None
             if journal is not None:
                 opened.append(journal.close)
+                intents.recover(str(drive), journal)
             trust.settle(store, journal, drive, settings.mode)
             return cls(store, lock, journal, drive, settings)
         except BaseException:
@@ -181,6 +184,32 @@ class Owner:
             raise StoreError(f"{bucket}/{key}: the journal cannot be written, and rows alone are to answer")
         return None
 
+    def intend(self, bucket: str, key: str, intent: bytes) -> Token:
+        """A mark that carries an intent, durable on return. `StoreError` if it cannot be: the write must not
+        go on. The caller holds the key's stripe."""
+        assert self._journal is not None
+        if self._broken:
+            raise StoreError("the journal broke: start the server again once the drive can be written")
+        try:
+            return self._journal.mark(bucket, key, self.next_generation(), intent)
+        except OSError as error:
+            for token in self.intents(bucket, key):
+                self.carried_out(token)  # not by this process; a flush that failed may have come through
+            raise StoreError(f"the journal cannot be written: {error}") from error
+
+    def intents(self, bucket: str, key: str) -> list[Token]:
+        """Those of a key that are not carried out yet."""
+        tokens = self._journal.tokens((bucket, key)) if self._journal is not None else ()
+        return [token for token in tokens if token.note]
+
+    def all_intents(self) -> list[Token]:
+        return [token for place in self.dirty_places(sys.maxsize) for token in self.intents(*place)]
+
+    def carried_out(self, token: Token) -> None:
+        """The intent is done; the key stays dirty."""
+        if self._journal is not None:
+            self._journal.forget_note(token)
+
     def clear(self, *tokens: Token | None) -> None:
         """Forget marks whose rows are committed, or whose files were not changed after all."""
         if self._journal is not None:
@@ -196,14 +225,23 @@ class Owner:
         """Some of the dirty keys, for a verb that has to settle them first."""
         return list(islice(self._journal.places(), limit)) if self._journal is not None else []
 
-    def drain(self, read: Callable[[str, str], RowDraft | None], limit: int = DRAIN_BATCH) -> int:
-        """Bring up to `limit` dirty keys into the store; returns how many were settled.
+    def dirty_since(self, moment: float) -> list[Place]:
+        """The keys that have been dirty since `moment` of the monotonic clock, or longer."""
+        return self._journal.places_since(moment) if self._journal is not None else []
+
+    def drain(
+        self,
+        read: Callable[[str, str], RowDraft | None],
+        limit: int = DRAIN_BATCH,
+        chosen: Sequence[Place] | None = None,
+    ) -> int:
+        """Bring up to `limit` dirty keys, or those `chosen`, into the store; returns how many were settled.
 
         `read(bucket, key)` reads the key's file as it is now; None says that there is none, which becomes a
         tombstone. An OSError from it leaves that key dirty. Stripe locks keep writers out meanwhile, so a
         mark is cleared only when the file that it announced has been read.
         """
-        places = self.dirty_places(limit)
+        places = self.dirty_places(limit) if chosen is None else chosen[:limit]
         settled = 0
         for start in range(0, len(places), DRAIN_GROUP):
             group = places[start : start + DRAIN_GROUP]
@@ -211,7 +249,7 @@ class Owner:
                 settled += self._drain_group(group, read)
         return settled
 
-    def _drain_group(self, places: list[Place], read: Callable[[str, str], RowDraft | None]) -> int:
+    def _drain_group(self, places: Sequence[Place], read: Callable[[str, str], RowDraft | None]) -> int:
         """Read these keys' files and commit their rows in one flush; the caller holds their stripes."""
         assert self._journal is not None
         marks: list[tuple[Token, ...]] = []

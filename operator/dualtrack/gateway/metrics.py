@@ -39,6 +39,7 @@ _ENGINE_GAUGES = {
     "rustfs_objects_in_kv": "Objects whose metadata the key-value store holds",
     "rustfs_objects_in_fs": "Objects whose metadata lie in xl.meta files",
     "rustfs_kv_degraded": "1 while the key-value store cannot be used",
+    "rustfs_dual_track_late_keys": "Keys whose rows lag behind their files longer than the window",
     "rustfs_dual_track_journal_depth": "Keys written to files whose rows are not yet committed",
 }
 

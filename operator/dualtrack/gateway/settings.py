@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dualtrack.engine.mode import Mode
+from dualtrack.engine.objects.levels import Level
 from dualtrack.engine.objects.types import Settings as LayerSettings
 from dualtrack.errors import DriveError, UsageError
 from dualtrack.gateway.auth import Credentials
@@ -41,6 +42,8 @@ class GatewaySettings:
             store_dir=env.get("RUSTFS_DUAL_TRACK_STORE", ""),
             epoch=mode.epoch,
             shadow_ratio=_share(env, "RUSTFS_SHADOW_READ_RATIO", 1.0),
+            level=_level(env),
+            window_seconds=_whole(env, "RUSTFS_DUAL_TRACK_WINDOW_SECONDS", 60, low=1),
         )
         token = _secret(env, "RUSTFS_DUAL_TRACK_ACK_TOKEN")
         return cls(_drive(env), host, port, credentials, mode, layer, token)
@@ -83,6 +86,20 @@ def _required_secret(env: Mapping[str, str], name: str) -> str:
     if not value:
         raise UsageError(f"{name} is not set; there is no anonymous access, so the gateway needs credentials")
     return value
+
+
+def _level(env: Mapping[str, str]) -> Level:
+    text = env.get("RUSTFS_DUAL_TRACK_CONSISTENCY") or Level.EVENTUAL.value
+    if text.lower() not in tuple(Level):
+        raise UsageError(f"RUSTFS_DUAL_TRACK_CONSISTENCY={text!r}: use eventual, strong or lazy")
+    return Level(text.lower())
+
+
+def _whole(env: Mapping[str, str], name: str, default: int, *, low: int) -> int:
+    text = env.get(name, "") or str(default)
+    if not (text.isascii() and text.isdigit()) or int(text) < low:
+        raise UsageError(f"{name}={text!r}: write a whole number, {low} or more")
+    return int(text)
 
 
 def _share(env: Mapping[str, str], name: str, default: float) -> float:

@@ -167,3 +167,40 @@ def test_a_mark_after_the_end_fails_and_reaches_no_other_file(tmp_path: Path) ->
         with pytest.raises(OSError, match="descriptor"):
             journal.mark("b", "k", NOW)
         assert other.read() == b""
+
+
+def test_a_note_is_found_after_a_restart_and_forgotten_once_it_is_done(tmp_path: Path) -> None:
+    journal = Journal.open(str(tmp_path))
+    journal.mark("b", "k", NOW, b"intent")
+    journal.close()
+    journal = Journal.open(str(tmp_path))
+    (token,) = journal.tokens(("b", "k"))
+    assert token.note == b"intent"
+    journal.forget_note(token)
+    assert [each.note for each in journal.tokens(("b", "k"))] == [b""]
+    journal.clear([token])
+    assert ("b", "k") not in journal
+    journal.close()
+
+
+def test_the_note_of_an_earlier_mark_in_the_slot_is_not_taken_for_a_later_one_s(tmp_path: Path) -> None:
+    journal = Journal.open(str(tmp_path))
+    journal.clear([journal.mark("b", "k", NOW, b"intent")])
+    journal.mark("b", "k", Generation(3, 5))
+    journal.close()
+    journal = Journal.open(str(tmp_path))
+    assert [each.note for each in journal.tokens(("b", "k"))] == [b""]
+    journal.close()
+
+
+def test_a_torn_note_leaves_a_plain_mark(tmp_path: Path) -> None:
+    journal = Journal.open(str(tmp_path))
+    journal.mark("b", "k", NOW, b"intent")
+    journal.close()
+    with (tmp_path / "journal").open("r+b") as file:
+        data = file.read(HEADER + SLOT_SIZE)
+        file.seek(data.index(b"intent"))
+        file.write(b"inten\0")
+    journal = Journal.open(str(tmp_path))
+    assert [each.note for each in journal.tokens(("b", "k"))] == [b""]
+    journal.close()

@@ -27,6 +27,13 @@ def test_defaults(tmp_path: Path) -> None:
     assert str(settings.mode) == "fs/0/true"
     assert settings.layer.shadow_ratio == 1.0
     assert "hidden" not in repr(settings)
+    assert (settings.layer.level, settings.layer.window_seconds) == ("eventual", 60)
+
+
+def test_the_consistency_level_and_its_window(tmp_path: Path) -> None:
+    chosen = {"RUSTFS_DUAL_TRACK_CONSISTENCY": "Strong", "RUSTFS_DUAL_TRACK_WINDOW_SECONDS": "5"}
+    settings = GatewaySettings.from_env(env(tmp_path, **chosen))
+    assert (settings.layer.level, settings.layer.window_seconds) == ("strong", 5)
 
 
 def test_secrets_may_come_from_files(tmp_path: Path) -> None:
@@ -54,6 +61,8 @@ def test_secrets_may_come_from_files(tmp_path: Path) -> None:
         ("RUSTFS_VOLUMES", "/data{1...4}"),
         ("RUSTFS_ADDRESS", "9000"),
         ("RUSTFS_ADDRESS", ":70000"),
+        ("RUSTFS_DUAL_TRACK_CONSISTENCY", "strict"),
+        ("RUSTFS_DUAL_TRACK_WINDOW_SECONDS", "0"),
         ("RUSTFS_SHADOW_READ_RATIO", "2"),
         ("RUSTFS_DUAL_TRACK_RATIO", "1.5"),
         ("RUSTFS_METADATA_ENGINE", "rocks"),

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 
 from dualtrack.engine.formats.xlmeta import decode
 from dualtrack.engine.metafile import MetaFile
 from dualtrack.engine.objects.errors import ObjectError
 from dualtrack.engine.objects.fs_track import FsTrack
+from dualtrack.engine.objects.intents import Pending, settle
 from dualtrack.engine.objects.kv_track import KV_ERRORS, Keeper, draft_of, resident_draft
 from dualtrack.engine.rows import RowDraft
 from dualtrack.errors import FormatError
@@ -22,13 +24,18 @@ from dualtrack.errors import FormatError
 _log = logging.getLogger(__name__)
 BATCH = 10_000
 IDLE_SECONDS = 1.0
+MAX_DEFERRED = 10_000
+"""Dirty keys beyond which nothing is deferred any longer."""
 
 
-def draft_reader(fs: FsTrack) -> Callable[[str, str], RowDraft | None]:
-    """What the owner asks for when it drains a key: the row of the file as it is now."""
+def draft_reader(fs: FsTrack, pending: Pending | None = None) -> Callable[[str, str], RowDraft | None]:
+    """What the owner asks for when it drains a key: the row of the file as it is now. An intent that is
+    `pending` is carried out first; the owner holds the key's stripe meanwhile."""
 
     def read(bucket: str, key: str) -> RowDraft | None:
         try:
+            if pending is not None:
+                settle(fs, pending, bucket, key)
             file = fs.read(bucket, key)
         except ObjectError as error:
             raise OSError(str(error)) from error
@@ -45,13 +52,23 @@ def _draft(bucket: str, file: MetaFile) -> RowDraft:
 
 
 class Drain:
-    """`step` settles what is dirty now; `start` does so in a thread until `stop`."""
+    """`step` settles what is dirty now; `start` does so in a thread until `stop`.
+
+    The thread leaves a key alone for `defer` seconds, so that one that is written again and again costs one
+    row.
+    """
 
     def __init__(
-        self, keeper: Keeper, fs: FsTrack, report: Callable[[bool], None], wanted: threading.Event
+        self,
+        keeper: Keeper,
+        fs: FsTrack,
+        report: Callable[[bool], None],
+        wanted: threading.Event,
+        defer: float = 0.0,
     ) -> None:
         self._keeper = keeper
-        self._read = draft_reader(fs)
+        self._defer = defer
+        self._read = draft_reader(fs, keeper)
         self._report = report
         self._wanted = wanted
         self._stopping = False
@@ -64,6 +81,16 @@ class Drain:
             total += settled
         return total
 
+    def due(self) -> int:
+        """Settle what has waited long enough."""
+        settled = 0
+        while places := self._keeper.dirty_since(time.monotonic() - self._defer)[:BATCH]:
+            count = self._keeper.drain(self._read, BATCH, places)
+            settled += count
+            if count < len(places):
+                break  # some stay dirty: they are tried again at the next turn
+        return settled
+
     def start(self) -> None:
         self._thread = threading.Thread(target=self._run, name="journal-drain", daemon=True)
         self._thread.start()
@@ -72,11 +99,12 @@ class Drain:
         while not self._stopping:
             self._wanted.wait(IDLE_SECONDS)
             self._wanted.clear()
-            self._attempt()
+            crowded = len(self._keeper.dirty_places(MAX_DEFERRED)) == MAX_DEFERRED
+            self._attempt(self.due if self._defer and not crowded else self.step)
 
-    def _attempt(self) -> None:
+    def _attempt(self, settle_some: Callable[[], int]) -> None:
         try:
-            self.step()
+            settle_some()
         except KV_ERRORS as error:
             _log.warning("drain failed, the keys stay dirty error=%s", error)
             self._report(True)
@@ -89,4 +117,4 @@ class Drain:
         self._wanted.set()
         if self._thread is not None:
             self._thread.join()
-            self._attempt()
+            self._attempt(self.step)

@@ -1,4 +1,5 @@
 """`fs` with a ratio, and `kv_primary` with files as the truth: writes that keep both tracks together.
+(Levels other than `eventual` are in `levels`.)
 
 The order is always: the key is marked in the journal, durably; the file is renamed; then the row. From the
 mark on the key is dirty, and whoever would read its row reads the file, so that no reader ever sees a row
@@ -30,12 +31,23 @@ _log = logging.getLogger(__name__)
 
 
 class DualPlane(FsPlane):
-    """`fs` with a ratio: the file answers; rows follow through the journal and are compared by reads."""
+    """`fs` with a ratio: the file answers; rows follow through the journal and are compared by reads.
+
+    `wake` tells the drain of a write; `missed`, at the level `lazy`, the loader of a read.
+    """
 
     def __init__(
-        self, fs: FsTrack, meter: Meter, mode: Mode, kv: KvTrack, shadow: Shadow, wake: Callable[[], None]
+        self,
+        fs: FsTrack,
+        meter: Meter,
+        mode: Mode,
+        kv: KvTrack,
+        shadow: Shadow,
+        wake: Callable[[], None],
+        missed: Callable[[str, str], None] | None,
     ) -> None:
         super().__init__(fs, meter)
+        self._missed = missed
         self._mode = mode
         self._keeper = kv.keeper
         self._shadow = shadow
@@ -48,6 +60,8 @@ class DualPlane(FsPlane):
         found = self.read_file(bucket, key)
         if self._mode.dual(bucket, key):
             self._shadow.compare(bucket, key, found)
+            if self._missed is not None:
+                self._missed(bucket, key)
         return None if found is None else found.data
 
     def save(self, bucket: str, key: str, meta: XlMeta, data: bytes) -> None:
@@ -78,8 +92,10 @@ class PrimaryPlane(FsPlane):
         shadow: Shadow,
         fallback: bool,
         wake: Callable[[], None],
+        missed: Callable[[str, str], None] | None,
     ) -> None:
         super().__init__(fs, meter)
+        self._missed = missed
         self._kv = kv
         self._shadow = shadow
         self._keeper = kv.keeper
@@ -103,6 +119,8 @@ class PrimaryPlane(FsPlane):
                     f"{bucket}/{key}: the store does not answer ({error})", bucket, key
                 ) from error
             _log.warning("read from the file instead bucket=%s key=%r error=%s", bucket, key, error)
+        if self._missed is not None:
+            self._missed(bucket, key)
         return FsPlane.load(self, bucket, key)
 
     def save(self, bucket: str, key: str, meta: XlMeta, data: bytes) -> None:

@@ -57,6 +57,20 @@ class FsTrack:
             raise Unavailable(f"{bucket}/{key}: its xl.meta {found.message}", bucket, key)
         return found
 
+    def status(self, bucket: str, key: str) -> os.stat_result | None:
+        """That of the object's `xl.meta`; None if there is no such file."""
+        try:
+            found = os.stat(self._meta_path(bucket, key), follow_symlinks=False)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise unavailable(error, bucket, key) from error
+        return found if stat.S_ISREG(found.st_mode) else None
+
+    def sync(self, bucket: str, key: str) -> None:
+        """Make durable what was renamed into the object's directory, or out of it."""
+        self.guarded(lambda: _sync_remaining(self.object_directory(bucket, key)), bucket, key)
+
     def _meta_path(self, bucket: str, key: str) -> bytes:
         return naming.raw(f"{self.drive}/{naming.meta_path(bucket, key)}")
 
@@ -124,7 +138,7 @@ class FsTrack:
             return
         except OSError as error:
             raise unavailable(error, bucket, key) from error
-        self.guarded(lambda: _sync_remaining(directory), bucket, key)
+        self.sync(bucket, key)
         files.unlink(moved, missing_ok=True)
 
     def discard_data(self, bucket: str, key: str, data_dir: bytes) -> None:

@@ -12,12 +12,15 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 
 from dualtrack.engine.drive import Drive
+from dualtrack.engine.mode import Engine
 from dualtrack.engine.objects.drain import Drain
 from dualtrack.engine.objects.kv_only import OnlyPlane
 from dualtrack.engine.objects.kv_track import KV_ERRORS
+from dualtrack.engine.objects.levels import Level
 from dualtrack.engine.objects.opening import Opened
 from dualtrack.engine.objects.types import Settings
 from dualtrack.engine.rows import is_system
@@ -34,7 +37,7 @@ class Keeping:
         self._ending = threading.Event()
         self._count = threading.Thread(target=self._count_files, name="count-files", daemon=True)
         self.drain = (
-            Drain(opened.owner, opened.fs, self.report, opened.marked)
+            Drain(opened.owner, opened.fs, self.report, opened.marked, _deferred(opened, settings))
             if opened.owner is not None and opened.mode.ratio > 0
             else None
         )
@@ -56,6 +59,8 @@ class Keeping:
             self._count.start()
         if self._settings.drain and self.drain is not None:
             self.drain.start()
+            if self._opened.loader is not None:
+                self._opened.loader.start()
 
     @property
     def degraded(self) -> bool:
@@ -69,6 +74,9 @@ class Keeping:
         if owner is None:
             return
         meter.gauge("rustfs_dual_track_journal_depth", owner.info().journal_depth, {})
+        if self.drain is not None:
+            late = owner.dirty_since(time.monotonic() - self._settings.window_seconds)
+            meter.gauge("rustfs_dual_track_late_keys", len(late), {})
         try:
             counts = owner.stats().objects
         except KV_ERRORS as error:
@@ -94,8 +102,16 @@ class Keeping:
         self._ending.set()
         if self._count.ident is not None:
             self._count.join()
+        if self._opened.loader is not None:
+            self._opened.loader.stop()
         if self.drain is not None:
             self.drain.stop()
+
+
+def _deferred(opened: Opened, settings: Settings) -> float:
+    """`lazy` leaves a key dirty for half its window where files answer; elsewhere rows follow at once."""
+    deferring = settings.level is Level.LAZY and opened.mode.engine is Engine.FS
+    return settings.window_seconds / 2 if deferring else 0.0
 
 
 def count_files(drive: Drive, ended: Callable[[], bool]) -> int | None:

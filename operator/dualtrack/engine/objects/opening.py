@@ -18,14 +18,19 @@ from dualtrack.engine.drive import STORE_DIRECTORY, Drive
 from dualtrack.engine.journal import Journal
 from dualtrack.engine.marker import Marker, MarkerState, control_directory
 from dualtrack.engine.mode import Engine, Mode
+from dualtrack.engine.objects.drain import draft_reader
 from dualtrack.engine.objects.dual import DualPlane, PrimaryPlane
 from dualtrack.engine.objects.fs_track import FsTrack
 from dualtrack.engine.objects.index_check import IndexCheck
+from dualtrack.engine.objects.intents import recover, staged_names
 from dualtrack.engine.objects.kv_only import OnlyPlane, ReturningPlane
 from dualtrack.engine.objects.kv_track import KvTrack
+from dualtrack.engine.objects.levels import Level
+from dualtrack.engine.objects.loading import Loader
 from dualtrack.engine.objects.plane import FsPlane, Plane
 from dualtrack.engine.objects.rivals import above
 from dualtrack.engine.objects.shadow import Shadow
+from dualtrack.engine.objects.strong import BothTracks, StrongDualPlane, StrongPrimaryPlane
 from dualtrack.engine.objects.types import Meter, Settings
 from dualtrack.engine.owner import Owner, OwnerSettings
 from dualtrack.engine.server import Server
@@ -47,10 +52,11 @@ class Opened:
         self.cause = ""
         self.boot_id = uuid.uuid4().hex
         self.marked = threading.Event()
+        self.loader: Loader | None = None
         self.owner = self._own(settings)
         if self.owner is not None:
             # Its lock says that no other server lives, whose staged bodies these could be.
-            self.fs.trash.clear()
+            self.fs.trash.clear(staged_names(self.owner.all_intents()))
         self.server: Server | None = None
         self._stripes = self.owner.stripes if self.owner else Stripes()
         self.kv = KvTrack(self.owner, mode.epoch, meter) if self.owner else None
@@ -62,11 +68,12 @@ class Opened:
         return settings.store_dir or os.path.join(self.drive.path, STORE_DIRECTORY)
 
     def _own(self, settings: Settings) -> Owner | None:
+        strong = settings.level is Level.STRONG and self.mode.ratio > 0
         wanted = OwnerSettings(self.drive.drive_id, self.mode, settings.map_size, self.boot_id)
         try:
             return Owner.open(self.drive.path, self._store_dir(settings), wanted)
         except (StoreError, OSError) as error:
-            if not self.mode.fallback:
+            if strong or not self.mode.fallback:
                 raise
             self.cause = str(error)
             _log.error("store not usable, serving from files mode=%s error=%s", self.mode, error)
@@ -80,18 +87,35 @@ class Opened:
 
     def _plane(self, marker: Marker, settings: Settings) -> Plane:
         mode, fs, meter, kv = self.mode, self.fs, self.meter, self.kv
-        files = FsPlane(fs, meter)
         if kv is None or (mode.engine is Engine.FS and mode.ratio == 0):
-            return files
-        shadow = Shadow(kv, files.read_file, meter, settings.shadow_ratio)
-        if mode.engine is Engine.FS:
-            return DualPlane(fs, meter, mode, kv, shadow, self.marked.set)
+            return FsPlane(fs, meter)
         check = IndexCheck(kv, meter, settings.shadow_ratio)
         if mode.engine is Engine.KV_ONLY:
             return OnlyPlane(fs, meter, kv, check)
         if marker.state.reached(MarkerState.KV_ONLY):
             return ReturningPlane(fs, meter, kv, check)
-        return PrimaryPlane(fs, meter, kv, shadow, mode.fallback, self.marked.set)
+        return self._plane_of_both(kv, settings)
+
+    def _plane_of_both(self, kv: KvTrack, settings: Settings) -> DualPlane | PrimaryPlane:
+        """Where both tracks are written, the level says how closely the row follows the file."""
+        mode, fs, meter = self.mode, self.fs, self.meter
+        draft = draft_reader(fs, kv.keeper)
+        strong, lazy = settings.level is Level.STRONG, settings.level is Level.LAZY
+        if lazy:
+            self.loader = Loader(kv, draft)
+        missed = self.loader.offer if self.loader is not None else None
+        shadow = Shadow(kv, FsPlane(fs, meter).read_file, meter, settings.shadow_ratio)
+        plane: DualPlane | PrimaryPlane
+        if mode.engine is Engine.FS:
+            wake = (lambda: None) if lazy else self.marked.set
+            dual = StrongDualPlane if strong else DualPlane
+            plane = dual(fs, meter, mode, kv, shadow, wake, missed)
+        else:
+            primary = StrongPrimaryPlane if strong else PrimaryPlane
+            plane = primary(fs, meter, kv, shadow, mode.fallback, self.marked.set, missed)
+        if isinstance(plane, StrongDualPlane | StrongPrimaryPlane):
+            plane.both = BothTracks(fs, meter, kv, plane.read_file, draft)
+        return plane
 
     @property
     def degraded(self) -> bool:
@@ -113,6 +137,7 @@ def _break_epoch(drive: str) -> None:
     try:
         journal = Journal.open(control_directory(drive))
         try:
+            recover(drive, journal)
             journal.break_epoch()
         finally:
             journal.close()

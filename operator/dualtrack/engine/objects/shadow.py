@@ -66,13 +66,7 @@ class Shadow:
         """Whether both sides agree; None where that cannot be said now."""
         if self._unsettled(bucket, key):
             return None
-        row = self._kv.get(bucket, key)
-        if row is None:
-            verdict = None if not self._kv.complete() else file is None
-        elif row.state is RowState.FS_RESIDENT or not self._kv.trusted(row):
-            verdict = None
-        else:
-            verdict = _agree(row, file)
+        verdict = judge(self._kv, self._kv.get(bucket, key), file)
         if verdict is False and (self._unsettled(bucket, key) or self._moved(bucket, key, file)):
             return None
         return verdict
@@ -83,6 +77,16 @@ class Shadow:
 
     def _moved(self, bucket: str, key: str, file: MetaFile | None) -> bool:
         return self._read_file(bucket, key) != file
+
+
+def judge(kv: KvTrack, row: Row | None, file: MetaFile | None) -> bool | None:
+    """Whether row and file say the same; None where the row does not count: below the trust floor, in its
+    file by intent, or missing before a sweep has seen the whole drive."""
+    if row is None:
+        return None if not kv.complete() else file is None
+    if row.state is RowState.FS_RESIDENT or not kv.trusted(row):
+        return None
+    return _agree(row, file)
 
 
 def _agree(row: Row, file: MetaFile | None) -> bool:

@@ -32,6 +32,14 @@ class Trash:
         """A path in the staging area that does not exist yet."""
         return os.path.join(self._directory, f"{_STAGED}{uuid.uuid4()}")
 
+    def path(self, name: str) -> str:
+        """Where a staged file of that name lies."""
+        return os.path.join(self._directory, name)
+
+    def sync(self) -> None:
+        """Make the names of what is staged durable, for whoever refers to one of them."""
+        files.sync_directory(self._directory)
+
     def new_trash(self) -> str:
         return os.path.join(self._directory, f"{_TRASH}{uuid.uuid4()}")
 
@@ -39,10 +47,11 @@ class Trash:
         """Create the staging area."""
         files.ensure_directory(self._directory)
 
-    def clear(self) -> None:
-        """Remove what an earlier process left. Only where none can live: bodies on their way in lie here."""
+    def clear(self, keep: frozenset[str] = frozenset()) -> None:
+        """Remove what an earlier process left, but for the names in `keep`. Only where none can live: bodies
+        on their way in lie here."""
         for name in os.listdir(self._directory):
-            if name.startswith((_TRASH, _STAGED)):
+            if name.startswith((_TRASH, _STAGED)) and name not in keep:
                 remove_tree(os.path.join(self._directory, name))
 
     @contextmanager

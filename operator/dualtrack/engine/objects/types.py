@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from dualtrack.engine.objects.levels import Level
+
 Versioning = Literal["", "Enabled", "Suspended"]
 NULL_VERSION = "null"
 
@@ -41,7 +43,8 @@ class Settings:
     `store_dir` empty means `<drive>/.dualtrack/store`; `socket` asks the owner to serve `owner.sock`.
     `map_size` is that of the store in bytes. `drain` and `inventory` switch the background threads, so that
     a test can step them by hand. `epoch` is `RUSTFS_DUAL_TRACK_EPOCH`, `shadow_ratio` the share of dual-track
-    reads that are compared.
+    reads that are compared. `level` is the consistency level, and `window_seconds` how long a row may lag
+    behind its file before it is counted as late.
     """
 
     store_dir: str = ""
@@ -51,6 +54,8 @@ class Settings:
     shadow_ratio: float = 1.0
     drain: bool = True
     inventory: bool = True
+    level: Level = Level.EVENTUAL
+    window_seconds: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
