@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from dualtrack.engine.drive import Drive
 from dualtrack.engine.lock import DriveLock
 from dualtrack.engine.owner_api import OwnerApi
-from dualtrack.engine.stores.protocol import Batch, Put
+from dualtrack.engine.stores.protocol import Batch, Outcome, Put
 from dualtrack.errors import IncompleteError
 
 MAX_NAMES = 10
@@ -66,10 +66,11 @@ class Task:
         puts: tuple[Put, ...] = (),
         meta: dict[str, bytes | None] | None = None,
         cursor: tuple[str, bytes] | None = None,
-    ) -> None:
-        """Durable under the run's fence; nothing in a dry run."""
-        if not self.dry_run:
-            self.owner.commit(Batch(self.fence, puts, meta or {}, cursor))
+    ) -> tuple[Outcome, ...]:
+        """Durable under the run's fence; one outcome a put. Nothing in a dry run."""
+        if self.dry_run:
+            return ()
+        return self.owner.commit(Batch(self.fence, puts, meta or {}, cursor)).outcomes
 
     def name(self, what: str) -> None:
         """Tell of an object by name; the first few go into the result."""

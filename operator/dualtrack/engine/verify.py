@@ -28,6 +28,8 @@ from dualtrack.errors import DifferenceError, IncompleteError, OwnerError
 from dualtrack.waivers import list_digest, waiver_id
 
 META = "verified"
+REPAIRS = "repairs"
+"""Meta value: how many objects were ever repaired. It only grows."""
 SUSPECTS = 256
 CHECKPOINT = 1_000
 
@@ -48,6 +50,7 @@ class Verification:
     suspects: set[Place] = field(default_factory=set)
     quarantined: dict[Place, str] = field(default_factory=dict)
     unread: int = 0
+    repairs: int = 0
     info: OwnerInfo = field(init=False)
     confirmation: Confirmation = field(init=False)
 
@@ -110,6 +113,7 @@ class Verification:
             task.name(f"{bucket}/{key}: stays dirty")
         self.unread += len(self.confirmation.unsettled)
         counts["objects"] = self.rows.value().count
+        self._tell_repairs()
         counts["quarantined"] = len(self.quarantined)
         task.notes["digest"] = str(self.rows.value())
         now = task.owner.info()
@@ -126,6 +130,17 @@ class Verification:
         if (now.epoch, now.trust_floor, now.degraded) != (self.info.epoch, self.info.trust_floor, False):
             raise IncompleteError("the store's epoch or trust floor changed meanwhile; verify again")
         self._require_waivers()
+
+    def _tell_repairs(self) -> None:
+        """Repairs since the last clean verification: a difference that was repaired was one all the same."""
+        value = self.task.owner.meta(META)
+        before = int(json.loads(value).get("repairs", 0)) if value else 0
+        self.repairs = int(self.task.owner.meta(REPAIRS) or b"0")
+        if since := self.repairs - before:
+            self.task.counts["repairedSince"] = since
+            self.task.notes["warning"] = (
+                f"{since} objects were repaired since the last clean verification; know their cause"
+            )
 
     def _require_waivers(self) -> None:
         """Each quarantined object, as it is now, must be one that somebody answers for."""
@@ -155,6 +170,7 @@ class Verification:
             "digest": str(digest),
             "count": digest.count,
             "quarantined": len(self.quarantined),
+            "repairs": self.repairs,
             "runID": self.task.run_id,
         }
         self.task.commit(meta={META: json.dumps(record).encode()})

@@ -1,0 +1,253 @@
+"""A repair's changes, a batch at a time: write down, change files, commit rows.
+
+A batch is done under its objects' stripe locks: they are read and judged afresh → what an undo needs is made
+durable, files first, then the record in the store → files are moved, linked and written, each with its
+directory flushed → all rows of the batch are committed in one transaction with the count of repairs. Cut off
+anywhere, the next run finds what still differs and repairs that; what is equal it leaves alone.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from dualtrack.engine import attributes, files, naming
+from dualtrack.engine.confirming import Confirmation
+from dualtrack.engine.drafts import draft_of_found, resident, settle_journal
+from dualtrack.engine.formats import xlmeta
+from dualtrack.engine.formats.bodies import ObjectBody
+from dualtrack.engine.formats.xlmeta import XlMeta
+from dualtrack.engine.judging import Evidence, judge
+from dualtrack.engine.listing import Found, Problem
+from dualtrack.engine.marker import CONTROL
+from dualtrack.engine.metafile import MetaFile, MetaReader
+from dualtrack.engine.objects.kv_track import draft_of
+from dualtrack.engine.pairing import read_many
+from dualtrack.engine.put_back import Writer
+from dualtrack.engine.repair import plan, records
+from dualtrack.engine.repair.plan import Cap
+from dualtrack.engine.repair.records import Audit, Repaired
+from dualtrack.engine.repair.strategies import Action, Choice, Setting, Strategy, choose
+from dualtrack.engine.rows import Generation, Row
+from dualtrack.engine.stores.protocol import Outcome, Place, Put
+from dualtrack.engine.task import Task
+from dualtrack.engine.verify import REPAIRS
+from dualtrack.errors import DifferenceError, FormatError, IncompleteError
+
+BATCH = 32
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    record: Repaired
+    action: Action
+    seen: Evidence
+
+
+def repair(
+    task: Task,
+    strategy: Strategy,
+    named: Sequence[Place] = (),
+    cap: Cap | None = None,
+    *,
+    accept_newer: bool = False,
+) -> None:
+    """Repair what differs, of the named objects or of all. `DifferenceError` names what was refused."""
+    plan.require(task, strategy)
+    settle_journal(task)
+    info = task.owner.info()
+    confirmation = Confirmation(task, info.trust_floor, final=strategy is Strategy.USE_KV)
+    places = plan.differing(task, confirmation, cap or Cap(), named)
+    setting = Setting(strategy, info.trust_floor, info.engine in ("", "fs"), accept_newer)
+    task.total = len(places)
+    began = task.now().isoformat(timespec="seconds")
+    audit = Audit(task.fence, task.run_id, f"repair {strategy}", began, len(places))
+    task.commit(meta={audit.meta_name: audit.pack()})
+    run = _Run(task, confirmation, setting)
+    for start in range(0, len(places), BATCH):
+        task.checkpoint()
+        run.batch(places[start : start + BATCH])
+    now = task.now().isoformat(timespec="seconds")
+    ended = replace(audit, objects=task.committed, state="done", ended=now)
+    task.commit(meta={ended.meta_name: ended.pack()})
+    task.notes["undo"] = task.run_id
+    if left := task.counts[Action.REFUSE] + task.counts["dirty"]:
+        raise DifferenceError(
+            f"{left} of {len(places)} objects were left as they are: {'; '.join(task.names[:3])}"
+        )
+
+
+class _Run:
+    def __init__(self, task: Task, confirmation: Confirmation, setting: Setting) -> None:
+        self._task = task
+        self._root = task.drive.path
+        self._confirmation = confirmation
+        self._setting = setting
+        self._final = setting.strategy is Strategy.USE_KV
+        if not task.dry_run:
+            files.ensure_directory(records.folder(self._root, task.fence))
+            self._writer = Writer(self._root, task.owner)
+            self._writer.discard_staged()
+
+    def batch(self, places: Sequence[Place]) -> None:
+        task = self._task
+        with task.owner.locked(places):
+            generation = task.owner.next_generation()
+            dirty = task.owner.dirty(places)
+            changes: list[_Change] = []
+            clean = [place for place in places if place not in dirty]
+            for place in dirty:
+                task.counts["dirty"] += 1
+                task.name(f"{place[0]}/{place[1]}: is being written")
+            seen = read_many(task.owner, self._confirmation.reader, clean)
+            for place, evidence in zip(clean, seen, strict=True):
+                task.scanned += 1
+                choice = self._choose(place, evidence)
+                task.counts[choice.action] += 1
+                if choice.action is Action.REFUSE:
+                    task.name(f"{place[0]}/{place[1]}: {choice.why}")
+                elif choice.action is not Action.NOTHING:
+                    record = self._record(place, evidence, choice.action, generation)
+                    changes.append(_Change(record, choice.action, evidence))
+            if changes and not task.dry_run:
+                self._change(changes)
+            task.committed += len(changes)
+
+    def _choose(self, place: Place, seen: Evidence) -> Choice:
+        verdict = judge(seen, self._setting.floor, final=self._final)
+        choice = choose(seen, verdict, self._setting)
+        if choice.action is Action.WRITE_FILE and (why := self._unwritable(place, seen)):
+            return Choice(Action.REFUSE, why)
+        return choice
+
+    def _unwritable(self, place: Place, seen: Evidence) -> str:
+        """A file must not be written that names parts which are not there."""
+        assert seen.row is not None
+        try:
+            meta = xlmeta.decode(seen.row.data)
+        except FormatError as error:
+            return f"its row cannot be decoded ({error})"
+        directory = os.fsencode(f"{self._root}/{naming.object_directory(*place)}")
+        for name in needed_directories(meta):
+            if not os.path.isdir(directory + b"/" + name):
+                return f"its row names data that is not on the drive ({os.fsdecode(name)})"
+        return ""
+
+    def _record(self, place: Place, seen: Evidence, action: Action, generation: Generation) -> Repaired:
+        row = seen.row
+        before = records.digest(seen.file.data) if isinstance(seen.file, Found) else ""
+        after = before
+        if action is Action.HOLD_FILE:
+            after = ""
+        elif action is Action.WRITE_FILE and row is not None:
+            after = records.digest(row.data)
+        return Repaired(
+            self._task.fence,
+            *place,
+            action.value,
+            generation.term,
+            generation.counter,
+            row is not None,
+            (seen.entry or b"").hex(),
+            versions_of(row),
+            before,
+            after,
+        )
+
+    def _change(self, changes: list[_Change]) -> None:
+        task = self._task
+        for change in changes:
+            if change.seen.row is not None:
+                records.keep_row(self._root, change.record, change.seen.row)
+        files.sync_directory(records.folder(self._root, task.fence))
+        task.commit(meta={change.record.meta_name: change.record.pack() for change in changes})
+        self._change_files(changes)
+        puts = tuple(put for change in changes if (put := self._put(change)) is not None)
+        total = int(task.owner.meta(REPAIRS) or b"0") + len(changes)
+        outcomes = task.commit(puts, {REPAIRS: str(total).encode()})
+        for put, outcome in zip(puts, outcomes, strict=True):
+            if outcome not in (Outcome.APPLIED, Outcome.SAME):
+                raise IncompleteError(
+                    f"{put.row.bucket}/{put.row.key}: its row was changed by somebody else meanwhile "
+                    f"({outcome.name}); repair again"
+                )
+
+    def _change_files(self, changes: list[_Change]) -> None:
+        written: list[Row] = []
+        for change in changes:
+            path = self._path(change.record.place)
+            kept = change.record.kept(self._root, "meta")
+            if change.action is Action.HOLD_FILE:
+                files.rename_exclusive(path, kept)
+            elif change.action is Action.WRITE_FILE and change.seen.row is not None:
+                if change.seen.file is not None:
+                    files.link(path, kept)
+                written.append(change.seen.row)
+        files.sync_directory(records.folder(self._root, self._task.fence))
+        for change in changes:
+            if change.action is Action.HOLD_FILE:
+                files.sync_directory(os.path.dirname(self._path(change.record.place)))
+        if written:
+            self._writer.place(self._writer.stage(written))
+
+    def _put(self, change: _Change) -> Put | None:
+        """The row that the store has to hold; None where it is right as it is."""
+        place, generation, seen = change.record.place, change.record.generation, change.seen
+        match change.action:
+            case Action.PUT_ROW:
+                assert isinstance(seen.file, Found)
+                draft = draft_of_found(seen.file)
+                assert not isinstance(draft, Problem)
+                return Put(Row.of(*place, generation, draft), draft.summary, "any", draft.versions)
+            case Action.RETIRE_ROW:
+                assert isinstance(seen.file, Found)
+                return Put(Row.of(*place, generation, resident(seen.file)), b"", "any", 0)
+            case Action.BURY_ROW:
+                return Put(Row.tombstone(*place, generation), b"", "any", 0)
+            case Action.WRITE_FILE:
+                return self._backed(change)
+            case _:
+                return None
+
+    def _backed(self, change: _Change) -> Put:
+        """The row again, with the fingerprint of the file that was written from it."""
+        row = change.seen.row
+        assert row is not None
+        path = self._path(change.record.place)
+        files.drop_cached(path)
+        found = MetaReader().read(os.fsencode(path))
+        if not isinstance(found, MetaFile) or found.data != row.data:
+            raise DifferenceError(
+                f"{row.bucket}/{row.key}: the file that was just written is another one; find out who "
+                f"changes files on this drive; what was there is in {CONTROL}/undo"
+            )
+        self._task.counts["verified"] += 1
+        draft = draft_of(row.bucket, xlmeta.decode(row.data), row.data, found)
+        return Put(
+            Row.of(row.bucket, row.key, change.record.generation, draft), draft.summary, "any", draft.versions
+        )
+
+    def _path(self, place: Place) -> str:
+        return f"{self._root}/{naming.meta_path(*place)}"
+
+
+def needed_directories(meta: XlMeta) -> Iterator[bytes]:
+    """Data directories without which versions cannot be read: not of inline, empty or tiered content."""
+    for version in meta.versions:
+        body = version.body
+        if not isinstance(body, ObjectBody) or (name := attributes.data_dir(body)) is None:
+            continue
+        inline = attributes.is_inline(body, version.version_key in meta.inline)
+        if not inline and body.size > 0 and not attributes.internal(body, "transition-status"):
+            yield name.encode()
+
+
+def versions_of(row: Row | None) -> int:
+    """How many versions the store counts of a row: those of its bytes, as far as they can be decoded."""
+    if row is None or not row.present:
+        return 0
+    try:
+        return len(xlmeta.decode(row.data).versions)
+    except FormatError:
+        return 1
