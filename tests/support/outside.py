@@ -257,9 +257,14 @@ class World:
                 "storeUUID": "store-1",
                 "marker": self.marker,
             },
+            **({"sample": self._sampled(args)} if "--sample-ppm" in args else {}),
             "inodesUsed": 5000,
             "unreadable": [],
         }
+
+    def _sampled(self, args: list[str]) -> dict[str, Any]:
+        number = int(args[args.index("--round") + 1])
+        return {"seed": "s", "round": number, "rounds": 100, "n": 10, "differences": 0, "atMostPpm": 258_866}
 
     def _traffic(self, step: float) -> None:
         for pod in self.pods:

@@ -117,6 +117,8 @@ class Reason(Documented):
     SWEEP_COMPLETE = "SweepComplete", "Every object of the drive was seen by the sweep"
     VERIFICATION_CLEAN = "VerificationClean", "Every row equals its file"
     VERIFICATION_DIFFERS = "VerificationDiffers", "A row and its file differ, or one of them is missing"
+    SAMPLE_DIFFERS = "SampleDiffers", "A sampled check found a row that differs from its file"
+    REPAIRED = "Repaired", "Objects were repaired since the last clean verification; somebody must know why"
     APPROVAL_REQUIRED = "ApprovalRequired", "A person must approve the step"
     APPROVED = "Approved", "The step was approved"
     APPROVAL_IGNORED = "ApprovalIgnored", "An approval was for something else than what is pending"

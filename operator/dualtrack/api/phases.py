@@ -90,7 +90,8 @@ class Priority(StrEnum):
 
 
 class SampleCheck(SpecModel):
-    """Comparison of a random sample of rows with their files while the sweep's phase lasts."""
+    """Comparison of a random sample of rows with their files while the last phase and the read switch are
+    observed. A difference is a critical finding."""
 
     fraction_ppm: Annotated[StrictInt, Field(ge=1, le=1_000_000)] = 10_000
     """Share of the objects that each check compares, in parts per million."""
@@ -109,8 +110,8 @@ class Sweep(SpecModel):
     """At most so many percent of the drive's objects a week; over 100 for a sweep of less than a week."""
     priority: Priority = Priority.ACCESS_FREQUENCY
     """Which buckets come first: `AccessFrequency`, `Size` or `Random`."""
-    sample_check: SampleCheck = SampleCheck()
-    """Comparison of a random sample of rows with their files."""
+    sample_check: SampleCheck | None = None
+    """Comparison of a random sample of rows with their files; absent: none."""
 
 
 class ApprovalStep(StrEnum):

@@ -24,6 +24,7 @@ from dualtrack.api.status_parts import (
     PendingApproval,
     PhaseTiming,
     RollbackStatus,
+    SampleStatus,
     SwitchStatus,
     TargetStatus,
     ValidationStatus,
@@ -81,6 +82,8 @@ class MigrationStatus(StatusModel):
     """The way back that is under way or was taken; absent when none is."""
     pending_approval: PendingApproval | None = None
     """What a person is asked; absent when nothing is."""
+    sample: SampleStatus | None = None
+    """The last sampled check; absent before the first of this attempt."""
     ledger: LedgerStatus | None = None
     """The books at the end: inodes before and after, rows, digests."""
     timings: tuple[PhaseTiming, ...] | None = Field(None, max_length=32, json_schema_extra=keyed("phase"))

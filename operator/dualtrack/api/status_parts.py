@@ -301,6 +301,21 @@ class PendingApproval(StatusModel):
     """The evidence, in words."""
 
 
+class SampleStatus(StatusModel):
+    """A sampled check that found no difference."""
+
+    time: Time | None = None
+    """When it ended."""
+    round: Count | None = None
+    """Which slice of the sample it looked at, from 0; the next check takes the next one."""
+    rounds: Count | None = None
+    """After so many checks every object has been looked at."""
+    objects: Count | None = None
+    """How many objects it looked at."""
+    at_most_ppm: Count | None = None
+    """At most so many objects in a million differ, at 95 % confidence, by this check alone."""
+
+
 class LedgerStatus(StatusModel):
     """The books at the end."""
 

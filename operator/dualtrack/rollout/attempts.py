@@ -32,6 +32,7 @@ def begin(draft: Draft) -> bool:
         rollback=None,
         pending_approval=None,
         ledger=None,
+        sample=None,
         timings=None,
     )
     claimed = draft.target.lease_name is not None

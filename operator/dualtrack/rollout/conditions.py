@@ -19,6 +19,7 @@ _NEEDS_A_PERSON = frozenset(
         Reason.PHASE_DEADLINE,
         Reason.JOB_FAILED,
         Reason.VERIFICATION_DIFFERS,
+        Reason.SAMPLE_DIFFERS,
         Reason.DRIFTED,
         Reason.TARGET_CHANGED,
         Reason.TARGET_ALREADY_MIGRATED,

@@ -27,13 +27,16 @@ _GRACE_SECONDS: Final = 30  # SIGTERM ends in a checkpoint within five
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One Job to be made. `generation` counts the Jobs of this step that were given up before."""
+    """One Job to be made. `generation` counts the Jobs of this step that were given up before; `kept_seconds`
+    is how long the finished Job stays, None for as long as the migration.
+    """
 
     step: str
     verb: tuple[str, ...]
     fence: int
     generation: int
     snapshot: bool = False
+    kept_seconds: int | None = None
 
 
 def slot(draft: Draft) -> str:
@@ -77,6 +80,7 @@ def render(draft: Draft, order: Order) -> dict[str, Any]:
             "parallelism": 1,
             "activeDeadlineSeconds": draft.spec.jobs.deadline_seconds,
             "suspend": False,
+            **({"ttlSecondsAfterFinished": order.kept_seconds} if order.kept_seconds is not None else {}),
             "template": {
                 "metadata": {"labels": labels},
                 "spec": _pod_spec(draft, order),

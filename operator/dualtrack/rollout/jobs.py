@@ -8,7 +8,8 @@ under a higher fence. While nothing may go forward, Jobs are suspended, which gi
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
 
 from dualtrack.api.conditions import Reason
 from dualtrack.api.fields import truncate
@@ -19,20 +20,32 @@ from dualtrack.rollout.draft import Draft
 from dualtrack.rollout.jobmanifest import Order
 from dualtrack.rollout.world import JobView, JsonObject
 
+Differs: TypeAlias = Callable[[Draft, str], None]
 _RESULT_PATIENCE_SECONDS: Final = 60
 _MESSAGE_LIMIT: Final = 400
 """Many Jobs share one status of at most 64 KiB."""
 
 
-def run(draft: Draft, step: str, verb: tuple[str, ...], *, snapshot: bool = False) -> JsonObject | None:
-    """The verified result of this step's Job; None while there is none, with the reason awaited."""
+def run(
+    draft: Draft,
+    step: str,
+    verb: tuple[str, ...],
+    *,
+    snapshot: bool = False,
+    kept_seconds: int | None = None,
+    differs: Differs | None = None,
+) -> JsonObject | None:
+    """The verified result of this step's Job; None while there is none, with the reason awaited.
+
+    `differs` acts on a Job that has found a difference, in the place of a pause.
+    """
     entry = find(draft, step)
     if draft.held:
         _hold(draft, entry)
         return None
     if entry is None or entry.state == JobState.FAILED:
         entry = _next(draft, step, entry)
-    order = Order(step, verb, entry.fence or 0, entry.generation or 0, snapshot)
+    order = Order(step, verb, entry.fence or 0, entry.generation or 0, snapshot, kept_seconds)
     if draft.seen.jobs is None:
         _wait(draft, entry, "the API server did not list the Jobs")
         return None
@@ -42,7 +55,7 @@ def run(draft: Draft, step: str, verb: tuple[str, ...], *, snapshot: bool = Fals
         return None
     if not _ours(draft, entry, view):
         return None
-    return _follow(draft, _pace(draft, entry, order), view)
+    return _follow(draft, _pace(draft, entry, order), view, differs)
 
 
 def find(draft: Draft, step: str) -> JobStatus | None:
@@ -135,11 +148,11 @@ def _pace(draft: Draft, entry: JobStatus, order: Order) -> JobStatus:
     return told
 
 
-def _follow(draft: Draft, entry: JobStatus, view: JobView) -> JsonObject | None:
+def _follow(draft: Draft, entry: JobStatus, view: JobView, differs: Differs | None) -> JsonObject | None:
     job = view.job
     uid = kube.uid(job)
     if kube.condition(job, "Failed"):
-        _fail(draft, entry, view, uid)
+        _fail(draft, entry, view, uid, differs)
         return None
     complete = kube.condition(job, "Complete")
     if complete:
@@ -171,7 +184,7 @@ def _complete(draft: Draft, entry: JobStatus, view: JobView, complete: JsonObjec
             _wait(draft, entry, f"Job {entry.name} ended; its result is being read")
             return None
     if not _good(entry, result):
-        _fail(draft, entry, view, uid)
+        _fail(draft, entry, view, uid, None)
         return None
     _save(
         draft,
@@ -195,10 +208,13 @@ def _good(entry: JobStatus, result: JsonObject | None) -> bool:
     )
 
 
-def _fail(draft: Draft, entry: JobStatus, view: JobView, uid: str) -> None:
+def _fail(draft: Draft, entry: JobStatus, view: JobView, uid: str, act: Differs | None) -> None:
     why = truncate(jobtrouble.failure(view), _MESSAGE_LIMIT)
     _save(draft, entry, uid=uid, state=JobState.FAILED.value, message=why)
     differs = kube.dig(view.result, "exitCode") == 51
+    if differs and act is not None:
+        act(draft, f"Job {entry.name}: {why}")
+        return
     draft.pause(
         Reason.VERIFICATION_DIFFERS if differs else Reason.JOB_FAILED,
         f"Job {entry.name}: {why}; look at its log, remove the cause, then resume (the next Job goes on"

@@ -24,6 +24,12 @@ def accept(draft: Draft, step: Step, work: Work, result: JsonObject) -> bool:
         draft.pause(*why)
         return False
     _drive(draft, step, result)
+    if repaired := _count(result, "repairedSince"):
+        draft.event(
+            Reason.REPAIRED,
+            f"{repaired} objects were repaired since the last clean verification; know their cause",
+            "Warning",
+        )
     if step is Step.LEDGER:
         _ledger(draft, result)
     return True

@@ -24,9 +24,11 @@ from dualtrack.rollout import (
     modes,
     preflight,
     results,
+    samplecheck,
     switching,
     traffic,
     travel,
+    window,
 )
 from dualtrack.rollout.draft import Draft
 from dualtrack.rollout.plan import Ask, Change, Check, Claim, Cover, Rest, Station, Step, WarmUp, Watch, Work
@@ -50,7 +52,7 @@ def run(draft: Draft, station: Station) -> None:
         case WarmUp():
             traffic.warm_up(draft, station, station.task)
         case Watch():
-            traffic.watch(draft, station, station.task)
+            _watch(draft, station, station.task)
         case Ask():
             completing.ask(draft, station, station.task)
         case Rest():
@@ -119,6 +121,20 @@ def _work(draft: Draft, station: Station, work: Work) -> None:
         return
     if results.accept(draft, station.step, work, result):
         travel.advance(draft, station, Reason.JOB_COMPLETE)
+
+
+def _watch(draft: Draft, station: Station, task: Watch) -> None:
+    """A window is not left, and nobody is asked to leave it, while a check of it is at work."""
+    checking = samplecheck.go_on(draft, station)
+    if draft.held or draft.station() != station:
+        return  # its finding has stopped this, or turned it round
+    held = window.complete(draft.window, draft.spec.evaluation.minimum_coverage_percent)
+    if checking and (held or draft.judged is not None or draft.status.pending_approval is not None):
+        if draft.judged is not None:
+            traffic.judge_again(draft)
+        draft.await_(messages.awaiting(draft, "waiting for the sampled check that is at work"), delay=3.0)
+        return
+    traffic.watch(draft, station, task)
 
 
 def _resting(draft: Draft) -> str:

@@ -47,6 +47,12 @@ def watch(draft: Draft, station: Station, task: Watch) -> None:
         draft.await_(progress(draft))
 
 
+def judge_again(draft: Draft) -> None:
+    """The window held, and is not left yet: judge it anew at the next evaluation, however little it grew."""
+    gates = tuple(g.model_copy(update={"judged_samples": None}) for g in draft.status.gates or ())
+    draft.set(gates=gates or None)
+
+
 def evidence_text(draft: Draft) -> str:
     """What the gates have shown, in a line."""
     shown = []
