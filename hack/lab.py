@@ -74,6 +74,7 @@ def run(options: argparse.Namespace) -> None:
                 tools.build(tools.ALL)
             else:
                 tools.build((*tools.KUBECTL, *tools.MINIO))
+            tools.build_peers()
         case "cluster":
             run_cluster(options)
         case "image":

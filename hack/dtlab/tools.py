@@ -10,9 +10,11 @@ import hashlib
 import re
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dtlab.crates import FILEMETA_PEER, Crate
 from dtlab.paths import REPO, cache, tool_bin
 from dtlab.shell import locked, run, say
 
@@ -48,6 +50,30 @@ class Tool:
             found.update(path.name.encode() + b"\0" + path.read_bytes())
         return found.hexdigest()
 
+    def compile(self, fresh: Path) -> None:
+        """Build into the folder `fresh`."""
+        # Several packages go into a folder under their own names; one takes the name we give.
+        target = f"{fresh}/" if len(self.programs) > 1 else str(fresh / next(iter(self.programs)))
+        run(
+            [
+                "nice",
+                "-n",
+                "10",
+                "go",
+                "build",
+                "-trimpath",
+                "-mod=readonly",
+                "-ldflags",
+                self.linker_flags(),
+                "-o",
+                target,
+                *self.programs.values(),
+            ],
+            cwd=self.folder(),
+            env={"CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false"},
+            log=cache() / "tools" / "logs" / f"{self.module}.log",
+        )
+
 
 def _kubernetes(*names: str) -> Tool:
     return Tool("kubernetes", {name: f"k8s.io/kubernetes/cmd/{name}" for name in names})
@@ -66,6 +92,7 @@ MINIO = (Tool("minio", {"minio": "github.com/minio/minio"}),)
 KUBECTL = (_kubernetes("kubectl"),)
 KIND = (Tool("kind", {"kind": "sigs.k8s.io/kind"}),)
 ALL = (*CONTROL_PLANE, *NODE, *MINIO)
+PEERS = (FILEMETA_PEER,)
 
 
 def kubectl() -> Path:
@@ -77,7 +104,7 @@ def kubectl() -> Path:
     return tool_bin() / "kubectl"
 
 
-def _is_built(tool: Tool) -> bool:
+def _is_built(tool: Tool | Crate) -> bool:
     return all(
         (tool_bin() / name).exists() and _stamp(name).is_file() and _stamp(name).read_text() == tool.digest()
         for name in tool.programs
@@ -88,8 +115,8 @@ def _stamp(name: str) -> Path:
     return tool_bin().parent / "stamps" / name
 
 
-def build(tools: tuple[Tool, ...]) -> None:
-    """Build what is not there yet. The user's own Go caches are used; the network is needed only then."""
+def build(tools: Sequence[Tool | Crate]) -> None:
+    """Build what is not there yet. The user's own caches are used; the network is needed only then."""
     for tool in tools:
         if _is_built(tool):
             continue
@@ -98,33 +125,13 @@ def build(tools: tuple[Tool, ...]) -> None:
                 _build(tool)
 
 
-def _build(tool: Tool) -> None:
+def _build(tool: Tool | Crate) -> None:
     names = " ".join(tool.programs)
-    say(f"building {names} (module hack/go/{tool.module})")
+    say(f"building {names} ({tool.folder().relative_to(REPO)})")
     started = time.monotonic()
     fresh = cache() / "tools" / f"new-{tool.module}"
     fresh.mkdir(parents=True, exist_ok=True)
-    # Several packages go into a folder under their own names; one takes the name we give.
-    target = f"{fresh}/" if len(tool.programs) > 1 else str(fresh / names)
-    run(
-        [
-            "nice",
-            "-n",
-            "10",
-            "go",
-            "build",
-            "-trimpath",
-            "-mod=readonly",
-            "-ldflags",
-            tool.linker_flags(),
-            "-o",
-            target,
-            *tool.programs.values(),
-        ],
-        cwd=tool.folder(),
-        env={"CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false"},
-        log=cache() / "tools" / "logs" / f"{tool.module}.log",
-    )
+    tool.compile(fresh)
     tool_bin().mkdir(parents=True, exist_ok=True)
     for name in tool.programs:
         (fresh / name).replace(tool_bin() / name)
@@ -132,3 +139,11 @@ def _build(tool: Tool) -> None:
         _stamp(name).write_text(tool.digest())
     fresh.rmdir()
     say(f"built {names} in {time.monotonic() - started:.0f} s")
+
+
+def build_peers() -> None:
+    """Build what only tests talk to, as far as its compiler is there; the tests say what they go without."""
+    if shutil.which("cargo") is None:
+        say("no cargo: the tests that ask RustFS's own codec will be skipped; Rust 1.95 brings it")
+        return
+    build(PEERS)

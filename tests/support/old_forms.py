@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgpack
 import xxhash
@@ -47,11 +47,13 @@ class Seen:
 
 @dataclass(frozen=True)
 class Fixture:
+    """`rustfs`: whether today's RustFS reads it: not the file, not all of its bodies, or whole."""
+
     name: str
     data: bytes
     form: str
     seen: tuple[Seen, ...]
-    rustfs_reads: bool = False
+    rustfs: Literal["file", "body", "whole"] = "file"
 
 
 def pack(value: Any) -> bytes:
@@ -166,10 +168,13 @@ def indexed(
 ) -> bytes:
     metadata = bytes((header_ver, meta_ver)) + pack(len(versions))
     metadata += b"".join(pack(part) for version in versions for part in version)
-    wrapped = (
-        b"\xc6" + struct.pack(">I", len(metadata)) + metadata + b"\xce" + struct.pack(">I", crc(metadata))
-    )
-    return b"XL2 \x01\x00\x03\x00" + wrapped + inline(entries)
+    return container(metadata) + inline(entries)
+
+
+def container(metadata: bytes) -> bytes:
+    """A file of 1.3 without inline section."""
+    head = b"XL2 \x01\x00\x03\x00\xc6" + struct.pack(">I", len(metadata))
+    return head + metadata + b"\xce" + struct.pack(">I", crc(metadata))
 
 
 def rustfs_time(time: int) -> list[int]:
@@ -193,7 +198,7 @@ def rustfs_object(version: bytes | None, time: int, size: int) -> dict[str, Any]
         "part_etags": [ETAG],
         "part_sizes": [size],
         "part_actual_sizes": [size],
-        "part_indices": [""],
+        "part_indices": [b""],
         "size": size,
         "mod_time": rustfs_time(time),
         "meta_sys": {"x-rustfs-internal-inline-data": list(b"true")},
@@ -259,15 +264,16 @@ def minio() -> Iterator[Fixture]:
     for header_ver in (1, 2):
         body = pack(small)
         data = indexed([(header(NULL, T, 1, 6, header_ver), body)], header_ver, 1, {"null": framed(b"abc")})
-        yield Fixture(f"minio-1.3-header-{header_ver}", data, "1.3", one, rustfs_reads=True)
+        yield Fixture(f"minio-1.3-header-{header_ver}", data, "1.3", one, "whole")
     by_directory = indexed([(header(NULL, T, 1, 6, 3), pack(small))], 3, 2, {str(DATA_DIR): framed(b"abc")})
-    yield Fixture("minio-1.3-inline-by-data-directory", by_directory, "1.3", one)
+    yield Fixture("minio-1.3-inline-by-data-directory", by_directory, "1.3", one, "whole")
     taken_over = [(header(A, T + 9, 1, 2, 3), pack(v2(A, T + 9))), (header(NULL, T, 3, 0, 3), pack(v1(T)))]
     yield Fixture(
         "minio-1.3-taken-over",
         indexed(taken_over, 3, 3, {}),
         "1.3",
         (Seen(A, "object", T + 9, 3, ETAG), Seen(NULL, "object", T, 20, ETAG)),
+        "body",
     )
     tiered = {
         "x-minio-internal-transition-status": b"complete",
@@ -285,7 +291,7 @@ def minio() -> Iterator[Fixture]:
         indexed(special, 3, 3, {}),
         "1.3",
         (Seen(A, "object", T + 2, 3, ETAG), Seen(B, "object", T + 1, 3, ETAG), Seen(C, "freeVersion", T)),
-        rustfs_reads=True,
+        "whole",
     )
     metadata = b"\x03\x03\x00"
     short = b"XL2 \x01\x00\x03\x00" + pack(metadata) + pack(crc(metadata))
@@ -302,19 +308,19 @@ def rustfs() -> Iterator[Fixture]:
     head = header(NULL, T + 5, 1, 4, 3)
     odd = (Seen(NULL, "object", T + 5, 707, ETAG, ODD),)
     body = pack(["Object", list(fields.values()), None, 1])
-    yield Fixture("rustfs-positions", indexed([(head, body)], 3, 2, nil), "1.3", odd, rustfs_reads=True)
+    yield Fixture("rustfs-positions", indexed([(head, body)], 3, 2, nil), "1.3", odd, "whole")
     names = pack({"version_type": "Object", "object": fields, "delete_marker": None, "write_version": 1})
-    yield Fixture("rustfs-names", indexed([(head, names)], 3, 2, nil), "1.3", odd, rustfs_reads=True)
+    yield Fixture("rustfs-names", indexed([(head, names)], 3, 2, nil), "1.3", odd, "whole")
     today = {TODAY[name]: value for name, value in fields.items()}
     five = pack(["Object", None, list(fields.values()), None, 1])
-    yield Fixture("rustfs-five-positions", indexed([(head, five)], 3, 2, nil), "1.3", odd)
+    yield Fixture("rustfs-five-positions", indexed([(head, five)], 3, 2, nil), "1.3", odd, "whole")
     named = pack({"Type": "Object", "V1Obj": None, "V2Obj": today, "DelObj": None, "v": 1})
-    yield Fixture("rustfs-names-of-today", indexed([(head, named)], 3, 2, nil), "1.3", odd)
+    yield Fixture("rustfs-names-of-today", indexed([(head, named)], 3, 2, nil), "1.3", odd, "whole")
     marker = pack(["Delete", None, [A.bytes, rustfs_time(T + 6), {}], 1])
     later = pack(["DeleteMarker", None, [B.bytes, rustfs_time(T + 7), {}], 1])
     versions = [(header(B, T + 7, 2, 0, 3), later), (header(A, T + 6, 2, 0, 3), marker), (head, body)]
     seen = (Seen(B, "deleteMarker", T + 7), Seen(A, "deleteMarker", T + 6), *odd)
-    yield Fixture("rustfs-deletions", indexed(versions, 3, 2, nil), "1.3", seen, rustfs_reads=True)
+    yield Fixture("rustfs-deletions", indexed(versions, 3, 2, nil), "1.3", seen, "whole")
 
 
 def json_documents() -> Iterator[Fixture]:
