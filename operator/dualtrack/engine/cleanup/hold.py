@@ -1,9 +1,10 @@
 """`cleanup hold`: move each superfluous `xl.meta` to `.dualtrack/hold/`, so that it can still be looked at.
 
-A batch is: judge each file against its row, under the objects' stripe locks → write down which files will
-move (durable) → rename → flush both directories → read each file at its new place → write down that they
-moved, with the cursor, in one transaction. A crash leaves at most one batch half moved; the next run finishes
-it before anything else. What may not go stays and is named, and the run then ends with `DifferenceError`.
+Before the first of them every file is held against its row (`survey`). A batch is: judge each file against
+its row, under the objects' stripe locks → write down which files will move (durable) → rename → flush both
+directories → read each file at its new place → write down that they moved, with the cursor, in one
+transaction. A crash leaves at most one batch half moved; the next run finishes it before anything else. What
+may not go stays and is named, and the run then ends with `DifferenceError`.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
 from dualtrack.engine import files, naming
-from dualtrack.engine.cleanup import identity, preconditions, records
+from dualtrack.engine.cleanup import identity, preconditions, records, survey
 from dualtrack.engine.cleanup.judge import Verdict, judge
 from dualtrack.engine.cleanup.records import HeldFile
+from dualtrack.engine.marker import MarkerState
 from dualtrack.engine.metafile import MetaFile, MetaReader, Unreadable
 from dualtrack.engine.rows import Row, is_system
 from dualtrack.engine.task import Task
@@ -28,6 +30,8 @@ CURSOR = "hold"
 def hold(task: Task) -> None:
     """Hold every file that may go. Idempotent; goes on where an earlier run was cut off."""
     preconditions.require(task, "hold")
+    survey.require_covered(task)
+    preconditions.raise_marker(task, MarkerState.KV_ONLY)
     identity.hold_identity(task)
     _finish_pending(task)
     holding = _Holding(task)

@@ -2,8 +2,8 @@
 
 The last full verification must have been clean and whole, in this epoch and since the cut-over; the marker
 must be at `KvOnly`; the drive must be all there is (no other drive of its set, which a server would repair
-from), at rest, and not healing; and where a server runs, it must itself say, by the store's socket, that it
-serves from the store alone.
+from), at rest, not healing, and open to nobody else; and where a server runs, it must itself say, by the
+store's socket, that it serves from the store alone. What the files say of the rows is asked by `survey`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 
 from dualtrack.engine import client
 from dualtrack.engine.cleanup import verification
+from dualtrack.engine.cleanup.open_files import open_below
 from dualtrack.engine.drive import SYSTEM_VOLUMES
 from dualtrack.engine.marker import MarkerState
 from dualtrack.engine.mode import Engine
@@ -25,7 +26,7 @@ _HEALING = (".rustfs.sys/healing.bin", ".rustfs.sys/buckets/.healing.bin", ".min
 
 
 def require(task: Task, verb: str) -> None:
-    """Everything that is asked once, before the first change. Raises the marker where it is ours to raise."""
+    """Everything that is asked once, before the first change."""
     if not task.client_only and not task.server_stopped:
         raise RefusedError(
             f"cleanup {verb} takes files away that a running server may need: say --server-stopped once no "
@@ -85,16 +86,15 @@ def refuse_running_server(store_dir: str) -> None:
 
 
 def _require_marker(task: Task, verb: str) -> None:
-    lock = task.held_lock()
-    if lock.state.state.reached(MarkerState.KV_ONLY):
+    """Without a data plane the first hold raises the marker itself, once the survey has passed."""
+    state = task.held_lock().state.state
+    if state.reached(MarkerState.KV_ONLY):
         return
     if task.client_only or verb != "hold":
         raise MarkerError(
-            f"the marker of {task.drive.path} is {lock.state.state}: cleanup {verb} needs "
-            f"{MarkerState.KV_ONLY}; "
+            f"the marker of {task.drive.path} is {state}: cleanup {verb} needs {MarkerState.KV_ONLY}; "
             + ("let the operator cut over first" if task.client_only else "run cleanup hold first")
         )
-    raise_marker(task, MarkerState.KV_ONLY)
 
 
 def raise_marker(task: Task, state: MarkerState) -> None:
@@ -131,6 +131,7 @@ def _require_at_rest(task: Task) -> None:
                 f"{root}/{name} is there: the drive is being healed by its server; wait until that is done, "
                 "verify, then run this again"
             )
+    _require_unopened(task)
     quiet_since = task.now().timestamp() - QUIET_SECONDS
     for volume in SYSTEM_VOLUMES:
         for path, changed in _changes(os.fsencode(f"{root}/{volume}/tmp")):
@@ -139,6 +140,17 @@ def _require_at_rest(task: Task) -> None:
                     f"{os.fsdecode(path)} changed less than {QUIET_SECONDS} s ago: a server writes to this "
                     f"drive; see that none runs, wait {QUIET_SECONDS} s, then run this again"
                 )
+
+
+def _require_unopened(task: Task) -> None:
+    """Beside a data plane there are always open files, and its owner answers for them (`ask_owner`)."""
+    if task.client_only:
+        return
+    for process, path in open_below(task.drive.path):
+        raise RefusedError(
+            f"process {process} has {path} open: somebody still works on {task.drive.path}; stop it, run "
+            "verify, then this again"
+        )
 
 
 def _changes(folder: bytes) -> Iterator[tuple[bytes, float]]:
@@ -171,6 +183,10 @@ def _require_store_place(task: Task, verb: str) -> None:
         f"the store {task.store_dir} lies outside its drive {task.drive.path}: after cleanup the loss of "
         "either loses the metadata"
     )
-    if not task.server_stopped:
+    if not task.server_stopped or _device(task.store_dir) != _device(task.drive.path):
         raise RefusedError(f"{what}; move the store to {task.drive.path}/.dualtrack/store before {verb}")
     task.notes["warning"] = what
+
+
+def _device(path: str) -> int:
+    return os.stat(path).st_dev
