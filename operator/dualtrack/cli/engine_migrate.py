@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import time
 from typing import TYPE_CHECKING
 
 from dualtrack.cli.tasks import add_task_arguments, run_task
-from dualtrack.engine.migrate import Sweep
+from dualtrack.engine.migrate import Sweep, last_count
 from dualtrack.engine.pace import META, Pace
 from dualtrack.engine.task import Task
 
@@ -25,7 +24,8 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--pace-file",
         metavar="FILE",
-        help='JSON {"objectsPerDay": N}, read again each minute; without it as fast as it goes',
+        help="JSON: quotas, order of buckets, what to give way to (docs/internals/pace.md); read again each "
+        "minute; without it as fast as it goes",
     )
     parser.add_argument(
         "--accept-deletions",
@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Sweep the drive. IncompleteError where something could not be read."""
 
     def work(task: Task) -> None:
-        pace = Pace(arguments.pace_file, task.owner.meta(META), time.time)
+        pace = Pace(arguments.pace_file, task.owner.meta(META), counted=last_count(task.owner))
         Sweep(task, pace, arguments.accept_deletions).run()
         task.notes["message"] = f"swept {task.drive.path}: {task.counts['applied']} rows written"
 

@@ -106,6 +106,7 @@ def _task(arguments: argparse.Namespace, drive: Drive, *, locked: bool, creates:
             lock=lock,
             stop=stop.is_set,
             report=progress.report,
+            extra=progress.extra,
         )
 
 

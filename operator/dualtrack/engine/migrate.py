@@ -18,10 +18,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 
-from dualtrack.engine import departed, marker
+from dualtrack.engine import bucket_order, departed, marker, naming
 from dualtrack.engine.drafts import draft_of_found, resident, settle_journal
 from dualtrack.engine.listing import DirectoryReader, Found, Problem
 from dualtrack.engine.marker import MarkerState
+from dualtrack.engine.owner_api import OwnerApi
 from dualtrack.engine.pace import Pace
 from dualtrack.engine.places import object_path
 from dualtrack.engine.quarantine import Quarantined, all_quarantined, meta_name, quarantined
@@ -50,9 +51,16 @@ class State:
     scanned: int = 0
     unread: int = 0
     done: bool = False
+    order: tuple[str, ...] = ()
+    """The buckets in the order of this pass; empty where it is the walk's own."""
 
     def pack(self) -> bytes:
         return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def unpack(cls, data: bytes) -> State:
+        fields = json.loads(data)
+        return cls(**{**fields, "order": tuple(fields.get("order", ()))})
 
 
 @dataclass(slots=True)
@@ -97,19 +105,27 @@ class Sweep:
         info = self.task.owner.info()
         stored = self.task.owner.cursor(CURSOR)
         if stored:
-            before = State(**json.loads(stored))
+            before = State.unpack(stored)
             if not before.done and (before.epoch, before.floor) == (
                 info.epoch,
                 info.trust_floor.pack().hex(),
             ):
                 return before
         start = self.task.owner.next_generation()
-        return State(info.epoch, info.trust_floor.pack().hex(), start.pack().hex())
+        order = self._order(start)
+        return State(info.epoch, info.trust_floor.pack().hex(), start.pack().hex(), order=order)
+
+    def _order(self, start: Generation) -> tuple[str, ...]:
+        if self.pace.file.priority is None:
+            return ()
+        rows = self.task.owner.stats().objects
+        found = bucket_order.choose(self.task.drive, self.pace.file.priority, rows, start.counter)
+        self.task.notes["order"] = found.told
+        return found.buckets
 
     def _batches(self) -> Iterator[tuple[Generation, list[Range]]]:
         """Ranges with a generation that is older than the opening of their files."""
-        after = Cursor.unpack(bytes.fromhex(self.state.at)) if self.state.at else None
-        ranges = walk(self.task.drive, after=after, system=True)
+        ranges = self._ranges()
         while True:
             generation = self.task.owner.next_generation()
             batch: list[Range] = []
@@ -123,6 +139,22 @@ class Sweep:
             if not batch:
                 return
             yield generation, batch
+
+    def _ranges(self) -> Iterator[Range]:
+        """The rest of the pass in its order; the system volume comes before the buckets."""
+        after = Cursor.unpack(bytes.fromhex(self.state.at)) if self.state.at else None
+        if not self.state.order:
+            yield from walk(self.task.drive, after=after, system=True)
+            return
+        # Whatever appeared after the order was chosen comes last.
+        new = sorted(set(self.task.drive.buckets()) - set(self.state.order))
+        stretches: list[list[str]] = [[], *([bucket] for bucket in (*self.state.order, *new))]
+        reached = _stretch_of(after, stretches)
+        if reached is None:
+            after = None  # its bucket is gone: begin anew, which costs time and nothing else
+        for buckets in stretches[reached or 0 :]:
+            yield from walk(self.task.drive, after=after, buckets=buckets, system=not buckets)
+            after = None
 
     def _commit(self, generation: Generation, ranges: list[Range]) -> None:
         puts: list[Put] = []
@@ -152,7 +184,10 @@ class Sweep:
         if task.dry_run:
             return
         batch = Batch(task.fence, tuple(puts), meta, (CURSOR, self.state.pack()))
-        for put, outcome in zip(puts, task.owner.commit(batch).outcomes, strict=True):
+        began = time.monotonic()
+        result = task.owner.commit(batch)
+        self.pace.store_took(time.monotonic() - began)
+        for put, outcome in zip(puts, result.outcomes, strict=True):
             task.counts[outcome.name.lower()] += 1
             if outcome is Outcome.DIRTY:
                 self.requeue.add((put.row.bucket, put.row.key))
@@ -184,8 +219,16 @@ class Sweep:
     def _rest(self) -> None:
         """Keep to the pace, but notice a SIGTERM within a second."""
         while (wait := self.pace.wait()) > 0:
+            self.task.extra["waitingFor"] = list(self.pace.waiting_for)
             time.sleep(min(wait, 1.0))
+            self._tell_waited()
             self.task.checkpoint()
+        self.task.extra.pop("waitingFor", None)
+
+    def _tell_waited(self) -> None:
+        waited = {reason: round(seconds) for reason, seconds in self.pace.waited.items()}
+        if waited:
+            self.task.extra["throttledSeconds"] = self.task.notes["throttledSeconds"] = waited
 
     def _settle_requeued(self) -> None:
         """Read again what was dirty, until the server's drain has it; what is left stays in its journal."""
@@ -245,5 +288,19 @@ class Sweep:
         self.task.commit(cursor=(CURSOR, replace(self.state, done=True).pack()))
 
 
+def _stretch_of(after: Cursor | None, stretches: list[list[str]]) -> int | None:
+    """Which of the stretches of a pass a cursor lies in; the first is the system volume."""
+    bucket = naming.text(after.directory[0]) if after is not None else "."
+    wanted = [] if bucket.startswith(".") else [bucket]
+    return stretches.index(wanted) if wanted in stretches else None
+
+
 def _name_of(place: Place) -> str:
     return meta_name(*place)
+
+
+def last_count(owner: OwnerApi) -> int | None:
+    """How many objects the last pass counted, if it was a complete one."""
+    stored = owner.cursor(CURSOR)
+    state = State.unpack(stored) if stored else None
+    return state.scanned if state is not None and state.done and not state.unread else None

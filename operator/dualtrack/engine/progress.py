@@ -1,8 +1,8 @@
 """How far a verb is: a bar in a terminal, one JSON line a second in a pod, nothing otherwise.
 
-The line is `{"event":"progress","verb","scanned","committed","total"|null,"elapsed"}`; the operator shows the
-newest of them. Progress goes to standard output only as JSON; the bar uses standard error, so that what a
-verb prints can still be piped.
+The line is `{"event":"progress","verb","scanned","committed","total"|null,"elapsed"}` with what else a verb
+has to tell (`extra`) behind these; the operator shows the newest of them. Progress goes to standard output
+only as JSON; the bar uses standard error, so that what a verb prints can still be piped.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ class ProgressReport:
     def __init__(self, verb: str, style: Literal["none", "json"]) -> None:
         self._verb = verb
         self._json = style == "json"
+        self.extra: dict[str, object] = {}
         self._began = time.monotonic()
         self._told = -SECONDS
         self._bar = _bar() if not self._json and sys.stderr.isatty() else None
@@ -58,6 +59,7 @@ class ProgressReport:
                 "committed": committed,
                 "total": total,
                 "elapsed": round(elapsed, 1),
+                **self.extra,
             }
             print(json.dumps(line, separators=(",", ":")), flush=True)
 

@@ -47,6 +47,8 @@ class Task:
     counts: Counter[str] = field(default_factory=Counter)
     names: list[str] = field(default_factory=list)
     notes: dict[str, object] = field(default_factory=dict)
+    extra: dict[str, object] = field(default_factory=dict)
+    """What progress lines say beside the counts."""
     scanned: int = 0
     committed: int = 0
     total: int | None = None
