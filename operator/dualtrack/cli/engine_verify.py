@@ -9,6 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from dualtrack.cli.tasks import add_task_arguments, run_task
+from dualtrack.engine.against_snapshot import verify_against_snapshot
 from dualtrack.engine.sampled import SampledVerification, next_sample
 from dualtrack.engine.task import Task
 from dualtrack.engine.verify import Verification
@@ -50,6 +51,11 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--round", type=int, metavar="R", help="which slice of the sample; by default the next one"
     )
+    parser.add_argument(
+        "--against-snapshot",
+        metavar="DIR",
+        help="hold the store against its last snapshot, not against files",
+    )
     parser.set_defaults(run=run)
 
 
@@ -59,6 +65,9 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("--seed and --round belong to a sample: give --sample-ppm, too")
 
     def work(task: Task) -> None:
+        if arguments.against_snapshot:
+            verify_against_snapshot(task, arguments.against_snapshot)
+            return
         if arguments.sample_ppm is not None:
             sample = next_sample(task.owner, arguments.sample_ppm, arguments.seed, arguments.round)
             SampledVerification(task, sample, arguments.final).run()

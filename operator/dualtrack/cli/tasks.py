@@ -44,11 +44,15 @@ def add_task_arguments(parser: argparse.ArgumentParser, *, stopped: bool = False
     add_job_arguments(parser)
 
 
-def run_task(arguments: argparse.Namespace, work: Work, *, locked: bool, creates: bool = False) -> int:
+def run_task(
+    arguments: argparse.Namespace, work: Work, *, locked: bool, creates: bool = False, announced: bool = True
+) -> int:
     """Do the work and leave its result. The error that ended it is raised again for the exit code.
 
-    `creates`: the verb may begin with a store that is not there yet.
+    `creates`: the verb may begin with a store that is not there yet. Not `announced`: it changes nothing, so
+    it raises no fence and ends no run that is at work.
     """
+    arguments.announced = announced
     if len(arguments.drive) > 1:
         raise UsageError("--drive: this release works on one drive at a time; call it once per drive")
     drive = Drive.open(arguments.drive[0])
@@ -87,7 +91,7 @@ def _task(arguments: argparse.Namespace, drive: Drive, *, locked: bool, creates:
             )
         )
         run_id = arguments.run_id or f"cli-{uuid.uuid4()}"
-        fence = _begin(owner, drive, run_id, arguments.fence)
+        fence = _begin(owner, drive, run_id, arguments.fence) if arguments.announced else 0
         lock = stack.enter_context(DriveLock.acquire(drive.path, fence, run_id)) if locked else None
         progress = stack.enter_context(ProgressReport(arguments.verb, arguments.progress))
         yield Task(

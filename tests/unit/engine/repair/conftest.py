@@ -7,10 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from layers import new_drive
+from smalldrive import small_bench
 from sweepbench import Bench
-
-OBJECTS = 20
 
 
 @pytest.fixture
@@ -21,15 +19,4 @@ def bench(drives: Callable[[str], Path], tmp_path: Path) -> Bench:
 
 @pytest.fixture
 def small(minio_drive: Path, tmp_path: Path) -> Bench:
-    """A few inline objects of a real MinIO in a bucket `bkt`, with short names."""
-    bench = Bench(new_drive(tmp_path / "drive"), tmp_path / "small-store")
-    inline = [
-        path
-        for path in sorted(minio_drive.glob("*/*/xl.meta"))
-        if not path.parts[-3].startswith(".") and len(list(path.parent.iterdir())) == 1
-    ]
-    for number, path in enumerate(inline[:OBJECTS]):
-        target = bench.file("bkt", f"{number:02d}")
-        target.parent.mkdir(parents=True)
-        target.write_bytes(path.read_bytes())
-    return bench
+    return small_bench(minio_drive, tmp_path, 20)
