@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import zstandard
+
+from postgres import Postgres, postgres
 
 DATA = Path(__file__).parent / "data"
 
@@ -67,6 +70,15 @@ def oracle() -> Callable[[str], Oracle]:
         return read[case]
 
     return case_oracle
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Postgres]:
+    """One PostgreSQL for the whole session; each test takes a schema of its own."""
+    with tempfile.TemporaryDirectory(prefix="dtpg") as directory:
+        Path(directory).chmod(0o755)
+        with postgres(Path(directory) / "pg") as server:
+            yield server
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Debian packages that the local cluster and the image build need; no daemon of theirs is started."""
+"""Debian packages that the local cluster, the image and the tests need; no daemon of theirs is started."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ PROGRAMS = {
     "iproute2": "ip",
     "openssl": "openssl",
     "prometheus": "prometheus",
+    "postgresql-15": "/usr/lib/postgresql/15/bin/postgres",
     "debootstrap": "debootstrap",
     "buildah": "buildah",
     "containernetworking-plugins": "/usr/lib/cni/ptp",

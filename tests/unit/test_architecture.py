@@ -24,6 +24,8 @@ SINGLE_IMPORTERS = {
     "kubernetes": {"adapters/kubernetes.py"},
     "prometheus_api_client": {"adapters/prometheus.py"},
     "lmdb": {"engine/stores/lmdb.py"},
+    "psycopg": {"engine/stores/postgresql.py"},
+    "rocksdict": {"engine/stores/rocksdb.py"},
     "highwayhash": {"engine/formats/bitrot.py"},
     "prometheus_client": {"gateway/metrics.py", "controller/metrics.py"},
     "msgpack": {"engine/formats/wire.py", "engine/frames.py"},

@@ -8,12 +8,12 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from dualtrack.engine.drive import Drive
 from dualtrack.engine.owner import OwnerSettings
 from dualtrack.engine.owner_api import OwnerApi
 from dualtrack.engine.session import connect
+from dualtrack.engine.stores.location import locate
 from dualtrack.errors import UsageError
 
 
@@ -28,8 +28,9 @@ def add_reading_arguments(parser: argparse.ArgumentParser) -> None:
 def reading(arguments: argparse.Namespace) -> Iterator[tuple[Drive, OwnerApi]]:
     """The drive and the store's owner, closed at the end."""
     drive = Drive.open(arguments.drive)
-    if not arguments.client_only and not Path(arguments.store, "data.mdb").is_file():
-        raise UsageError(f"--store {arguments.store}: there is no store; migrate makes one")
+    location = locate(arguments.store, drive.path)
+    if not (arguments.client_only or location.exists()):
+        raise UsageError(f"--store {location}: there is no store; migrate makes one")
     settings = OwnerSettings(drive_id=drive.drive_id)
     with connect(drive.path, arguments.store, settings, client_only=arguments.client_only) as owner:
         yield drive, owner

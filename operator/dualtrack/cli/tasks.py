@@ -14,7 +14,6 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from types import FrameType
 
 from dualtrack.cli.jobresult import Outcome, add_job_arguments, write_result
@@ -24,16 +23,18 @@ from dualtrack.engine.owner import OwnerSettings
 from dualtrack.engine.owner_api import OwnerApi
 from dualtrack.engine.progress import ProgressReport
 from dualtrack.engine.session import connect
+from dualtrack.engine.stores.location import locate
 from dualtrack.engine.task import Task
 from dualtrack.errors import DriveError, DualTrackError, UsageError
 
 Work = Callable[[Task], None]
+STORE_HELP = "the drive's key-value store: DIR, rocksdb:DIR or postgresql://…"
 
 
 def add_task_arguments(parser: argparse.ArgumentParser, *, stopped: bool = False) -> None:
     """`stopped`: the verb takes files away, so somebody must say that no server runs."""
     parser.add_argument("--drive", action="append", required=True, metavar="DIR", help="a server's drive")
-    parser.add_argument("--store", required=True, metavar="DIR", help="the drive's key-value store")
+    parser.add_argument("--store", required=True, metavar="DIR", help=STORE_HELP)
     who = parser.add_mutually_exclusive_group()
     who.add_argument("--client-only", action="store_true", help="never own the store, only ask its owner")
     if stopped:
@@ -76,8 +77,9 @@ def run_task(
 @contextmanager
 def _task(arguments: argparse.Namespace, drive: Drive, *, locked: bool, creates: bool) -> Iterator[Task]:
     stopped = bool(getattr(arguments, "server_stopped", False))
-    if not (arguments.client_only or creates) and not Path(arguments.store, "data.mdb").is_file():
-        raise UsageError(f"--store {arguments.store}: there is no store; migrate makes one")
+    location = locate(arguments.store, drive.path)
+    if not (arguments.client_only or creates or location.exists()):
+        raise UsageError(f"--store {location}: there is no store; migrate makes one")
     with ExitStack() as stack:
         stop = stack.enter_context(_stopping())
         owner = stack.enter_context(
@@ -96,7 +98,7 @@ def _task(arguments: argparse.Namespace, drive: Drive, *, locked: bool, creates:
         progress = stack.enter_context(ProgressReport(arguments.verb, arguments.progress))
         yield Task(
             drive=drive,
-            store_dir=arguments.store,
+            store_dir=str(location),
             owner=owner,
             fence=fence,
             run_id=run_id,

@@ -24,8 +24,18 @@ from dualtrack.engine.mode import Mode
 from dualtrack.engine.objects import intents
 from dualtrack.engine.owner_api import OwnerInfo
 from dualtrack.engine.rows import ZERO, Generation, Row, RowDraft, RowOrigin, is_system
-from dualtrack.engine.stores.lmdb import LmdbStore
-from dualtrack.engine.stores.protocol import Batch, BatchResult, Digest, Outcome, Place, Put, StoreStats
+from dualtrack.engine.stores.location import Location, locate
+from dualtrack.engine.stores.opening import open_store
+from dualtrack.engine.stores.protocol import (
+    Batch,
+    BatchResult,
+    Digest,
+    Outcome,
+    OwnedStore,
+    Place,
+    Put,
+    StoreStats,
+)
 from dualtrack.engine.stripes import Stripes
 from dualtrack.engine.writer import Writer
 from dualtrack.errors import StoreError, StoreLockedError
@@ -50,7 +60,12 @@ class Owner:
     """Thread-safe; see `OwnerApi` for what a client may ask too."""
 
     def __init__(
-        self, store: LmdbStore, lock: int, journal: Journal | None, drive: str | None, settings: OwnerSettings
+        self,
+        store: OwnedStore,
+        lock: int | None,
+        journal: Journal | None,
+        drive: str | None,
+        settings: OwnerSettings,
     ) -> None:
         self.store = store
         self._lock = lock
@@ -66,12 +81,16 @@ class Owner:
 
     @classmethod
     def open(cls, drive: str | None, store_dir: str, settings: OwnerSettings) -> Owner:
-        """Own the store in `store_dir`. Without a drive there is no journal (export of a store alone)."""
-        files.ensure_directory(store_dir)
-        lock = _lock_store(store_dir)
-        opened: list[Callable[[], None]] = [lambda: os.close(lock)]
+        """Own the store that `store_dir` names (see `location.py`). Without a drive there is no journal
+        (export of a store alone).
+        """
+        location = locate(store_dir, drive)
+        opened: list[Callable[[], None]] = []
         try:
-            store = LmdbStore.open(store_dir, settings.drive_id, map_size=settings.map_size)
+            lock = _lock_store(location)
+            if lock is not None:
+                opened.append(lambda: os.close(lock))
+            store = open_store(location, settings.drive_id, map_size=settings.map_size)
             opened.append(store.close)
             trust.check_marker(drive, store)
             store.open_term()
@@ -308,10 +327,16 @@ class Owner:
         self.store.close()
         if self._journal is not None:
             self._journal.close()
-        os.close(self._lock)
+        if self._lock is not None:
+            os.close(self._lock)
 
 
-def _lock_store(store_dir: str) -> int:
+def _lock_store(location: Location) -> int | None:
+    """None for a database that is read without its drive; it has a lock of its own."""
+    store_dir = location.directory
+    if not store_dir:
+        return None
+    files.ensure_directory(store_dir)
     path = os.path.join(store_dir, "owner.lock")
     lock = files.lock_file(path)
     if lock is None:

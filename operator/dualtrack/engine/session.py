@@ -15,6 +15,7 @@ from dualtrack.engine import client
 from dualtrack.engine.client import PATIENCE_SECONDS, OwnerClient
 from dualtrack.engine.owner import Owner, OwnerSettings
 from dualtrack.engine.owner_api import OwnerApi
+from dualtrack.engine.stores.location import locate
 from dualtrack.errors import OwnerError
 
 
@@ -30,13 +31,14 @@ def connect(
     stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[OwnerApi]:
     """The store's owner, closed at the end. `StoreLockedError` if it is owned by one who does not answer."""
-    if client_only or client.answers(store_dir):
+    directory = locate(store_dir, drive).directory
+    if client_only or (directory and client.answers(directory)):
         if server_stopped and not client_only:
             raise OwnerError(
-                f"a server owns {store_dir} and answers on its socket, although --server-stopped was given; "
+                f"a server owns {directory} and answers on its socket, although --server-stopped was given; "
                 "stop it first"
             )
-        speaker = OwnerClient(store_dir, patience=patience, stop=stop)
+        speaker = OwnerClient(directory, patience=patience, stop=stop)
         try:
             speaker.info()
             yield speaker

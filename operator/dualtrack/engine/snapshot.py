@@ -33,7 +33,7 @@ RECORD = "snapshot"
 PAGE = 2_000
 _PASSES = 5
 # The store counts these itself, or writes them when it is created; the term comes last (see `_copy_meta`).
-_OWN_META = ("count/", "children", "schema", "drive_id", "term")
+_OWN_META = ("count/", "children", "entries", "schema", "drive_id", "term")
 
 
 @dataclass(frozen=True, slots=True)

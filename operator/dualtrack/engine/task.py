@@ -26,7 +26,7 @@ class Task:
     """`client_only`: a server owns the store. Otherwise this process does, and no server runs.
 
     `epoch` and `migration_uid` are what the run was ordered for; 0 and "" where nobody said, which takes the
-    store's. `limit` 0 is none.
+    store's. `store_dir` says where the store is, without a password. `limit` 0 is none.
     """
 
     drive: Drive

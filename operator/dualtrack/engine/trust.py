@@ -22,8 +22,7 @@ from dualtrack.engine.journal import Journal
 from dualtrack.engine.marker import MarkerState
 from dualtrack.engine.mode import Engine, Mode
 from dualtrack.engine.rows import Generation
-from dualtrack.engine.stores.lmdb import LmdbStore
-from dualtrack.engine.stores.protocol import Batch
+from dualtrack.engine.stores.protocol import Batch, OwnedStore
 from dualtrack.errors import StoreVersionError
 
 UNMENDED = "unmended"
@@ -31,7 +30,7 @@ UNMENDED = "unmended"
 _log = logging.getLogger(__name__)
 
 
-def check_marker(drive: str | None, store: LmdbStore) -> None:
+def check_marker(drive: str | None, store: OwnedStore) -> None:
     if drive is None:
         return
     found = marker.read(drive)
@@ -54,7 +53,7 @@ def files_taken(drive: str | None) -> bool:
     return marker.read(drive).state is MarkerState.PURGED or os.path.isdir(f"{drive}/{HOLD_DIRECTORY}")
 
 
-def settle(store: LmdbStore, journal: Journal | None, drive: str | None, mode: Mode | None) -> None:
+def settle(store: OwnedStore, journal: Journal | None, drive: str | None, mode: Mode | None) -> None:
     """Raise the trust floor where the rules in this module's docstring say so; record mode and epoch."""
     broken = journal is not None and journal.broken
     known = store.meta("epoch") or b"0"
@@ -81,7 +80,7 @@ def settle(store: LmdbStore, journal: Journal | None, drive: str | None, mode: M
         journal.mend_epoch()
 
 
-def _weaker(store: LmdbStore, mode: Mode) -> bool:
+def _weaker(store: OwnedStore, mode: Mode) -> bool:
     """Whether the last data plane tracked more than this one will, so that some rows are kept up no
     longer.
     """
@@ -92,7 +91,7 @@ def _weaker(store: LmdbStore, mode: Mode) -> bool:
     return (order.index(mode.engine), mode.ratio) < (order.index(last[0]), last[1])
 
 
-def _swept_beside_untracked(store: LmdbStore, mode: Mode) -> bool:
+def _swept_beside_untracked(store: OwnedStore, mode: Mode) -> bool:
     """Whether a sweep or a verification is on record, and the last data plane or this one changes files that
     leave no mark: what was true of these rows need not be true any more."""
     if store.meta("swept_epoch") is None and store.meta("verified") is None:
@@ -101,7 +100,7 @@ def _swept_beside_untracked(store: LmdbStore, mode: Mode) -> bool:
     return any(each is not None and each[0] is Engine.FS and each[1] < 1 for each in modes)
 
 
-def _last_mode(store: LmdbStore) -> tuple[Engine, Decimal] | None:
+def _last_mode(store: OwnedStore) -> tuple[Engine, Decimal] | None:
     last = store.meta("mode")
     if last is None:
         return None

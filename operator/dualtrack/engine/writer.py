@@ -14,8 +14,7 @@ from collections.abc import Callable, Container
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from dualtrack.engine.stores.lmdb import LmdbStore
-from dualtrack.engine.stores.protocol import Batch, BatchResult, Place
+from dualtrack.engine.stores.protocol import Batch, BatchResult, OwnedStore, Place
 from dualtrack.errors import DualTrackError, StoreError
 
 GROUP_PUTS = 8_192
@@ -25,7 +24,7 @@ _Call = tuple[Callable[[], Any], "Future[Any]"]
 
 
 class Writer:
-    def __init__(self, store: LmdbStore, dirty: Container[Place]) -> None:
+    def __init__(self, store: OwnedStore, dirty: Container[Place]) -> None:
         self._store = store
         self._dirty = dirty
         self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()

@@ -15,6 +15,7 @@ from dualtrack.engine.rows import NO_FILE, Generation, Row, RowOrigin, RowState
 from dualtrack.engine.stores import envelope, place
 from dualtrack.engine.stores.lmdb import LmdbStore
 from dualtrack.engine.stores.protocol import Batch, Put
+from dualtrack.engine.stores.transaction import INDEX, META, ROWS
 from dualtrack.errors import (
     FencedError,
     StoreCorruptError,
@@ -90,7 +91,7 @@ def test_the_store_of_another_drive_is_refused(tmp_path: Path) -> None:
 def test_a_store_of_a_newer_build_is_refused(tmp_path: Path) -> None:
     store = LmdbStore.open(str(tmp_path), "drive-1", map_size=MAP)
     store.open_term()
-    store.commit(Batch(meta={"schema": b"2"}))
+    store.commit(Batch(meta={"schema": b"3"}))
     store.close()
     with pytest.raises(StoreVersionError, match="newer"):
         LmdbStore.open(str(tmp_path), "drive-1", map_size=MAP)
@@ -168,12 +169,15 @@ def test_an_index_entry_without_its_row_is_found(tmp_path: Path) -> None:
     store = LmdbStore.open(str(tmp_path), "drive-1", map_size=MAP)
     full = b"b\0k000017"
     with store._write() as txn:
-        store._rows.delete(txn, full)
+        txn.delete(ROWS, full)
     with pytest.raises(StoreCorruptError, match="k000017"):
         store.digest()
     with store._write() as txn:
-        store._index.delete(txn, full)
-    assert store.digest().count == 49
+        txn.delete(INDEX, full)
+    with pytest.raises(
+        StoreCorruptError, match="50 rows and 50 index entries by its own count, but 49 and 49"
+    ):
+        store.digest()
     store.close()
 
 
@@ -182,7 +186,7 @@ def test_a_damaged_meta_value_is_named(tmp_path: Path) -> None:
     packed = bytearray(envelope.pack_meta(b"verified", b"{}"))
     packed[-1] ^= 1
     with store._write() as txn:
-        txn.put(b"verified", bytes(packed), db=store._meta)
+        txn.put(META, b"verified", bytes(packed))
     with pytest.raises(StoreCorruptError, match="verified"):
         store.meta("verified")
     store.close()

@@ -18,6 +18,7 @@ from dualtrack.engine.cleanup.open_files import open_below
 from dualtrack.engine.drive import SYSTEM_VOLUMES
 from dualtrack.engine.marker import MarkerState
 from dualtrack.engine.mode import Engine
+from dualtrack.engine.stores.location import Driver, locate
 from dualtrack.engine.task import Task
 from dualtrack.errors import MarkerError, OwnerError, RefusedError
 
@@ -78,9 +79,10 @@ def ask_owner(task: Task) -> None:
 
 def refuse_running_server(store_dir: str) -> None:
     """Under `--server-stopped`, also where the store lies elsewhere: nobody may answer on its socket."""
-    if client.answers(store_dir):
+    directory = locate(store_dir).directory
+    if directory and client.answers(directory):
         raise OwnerError(
-            f"a server owns {store_dir} and answers on its socket, although --server-stopped was given; "
+            f"a server owns {directory} and answers on its socket, although --server-stopped was given; "
             "stop it first"
         )
 
@@ -172,12 +174,15 @@ def _changes(folder: bytes) -> Iterator[tuple[bytes, float]]:
 
 def store_is_inside(task: Task) -> bool:
     """Whether the store lies on its drive, so that both are lost together or not at all."""
+    if locate(task.store_dir, task.drive.path).driver is Driver.POSTGRESQL:
+        return False
     root = os.path.realpath(task.drive.path)
     return os.path.commonpath([root, os.path.realpath(task.store_dir)]) == root
 
 
 def _require_store_place(task: Task, verb: str) -> None:
-    if store_is_inside(task):
+    location = locate(task.store_dir, task.drive.path)
+    if store_is_inside(task) or location.replicated:
         return
     what = (
         f"the store {task.store_dir} lies outside its drive {task.drive.path}: after cleanup the loss of "

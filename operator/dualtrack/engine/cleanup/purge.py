@@ -18,6 +18,7 @@ from dualtrack.engine.drive import HOLD_DIRECTORY
 from dualtrack.engine.marker import MarkerState
 from dualtrack.engine.metafile import MetaFile, MetaReader
 from dualtrack.engine.rows import Fingerprint, Row, RowState
+from dualtrack.engine.stores.location import Driver, locate
 from dualtrack.engine.task import Task
 from dualtrack.errors import DifferenceError, IncompleteError, RefusedError
 
@@ -113,6 +114,8 @@ def _require_snapshot(task: Task, snapshot_dir: str | None) -> None:
                 f"the store {task.store_dir} lies on its drive: name a verified snapshot outside it with "
                 "--snapshot DIR (made by: dualtrack engine snapshot --to DIR)"
             )
+        if locate(task.store_dir).driver is Driver.POSTGRESQL:
+            raise RefusedError("name a verified snapshot of the database's rows with --snapshot DIR")
         snapshot_dir = task.store_dir.rstrip("/") + ".snapshot"
         if not snapshots.is_recent(task, snapshot_dir, verified) and not task.dry_run:
             snapshots.snapshot(task, snapshot_dir)

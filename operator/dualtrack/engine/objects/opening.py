@@ -34,6 +34,7 @@ from dualtrack.engine.objects.strong import BothTracks, StrongDualPlane, StrongP
 from dualtrack.engine.objects.types import Meter, Settings
 from dualtrack.engine.owner import Owner, OwnerSettings
 from dualtrack.engine.server import Server
+from dualtrack.engine.stores.location import locate
 from dualtrack.engine.stripes import Stripes
 from dualtrack.errors import DriveError, StoreError
 
@@ -62,7 +63,7 @@ class Opened:
         self.kv = KvTrack(self.owner, mode.epoch, meter) if self.owner else None
         self.plane = self._plane(marker, settings)
         if self.owner is not None and settings.socket:
-            self.server = Server(self.owner, self._store_dir(settings))
+            self.server = Server(self.owner, locate(self._store_dir(settings), drive.path).directory)
 
     def _store_dir(self, settings: Settings) -> str:
         return settings.store_dir or os.path.join(self.drive.path, STORE_DIRECTORY)

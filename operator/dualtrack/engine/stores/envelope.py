@@ -1,6 +1,6 @@
 """The bytes around a row: what finds a flipped bit, a value under the wrong key and a row of another drive.
 
-LMDB checks nothing, so every value carries its own proof. Layout, big-endian:
+No store is trusted to check (LMDB checks nothing), so every value carries its own proof. Layout, big-endian:
 
     magic "DR" | schema u8 | state u8 | origin u8 | 0 | generation (u32, u64) | fingerprint (u64 inode, u64
     size, i64 mtime, i64 ctime) | mode u32 | uid u32 | gid u32 | mtime i64 | check of the summary u64 |
@@ -124,6 +124,11 @@ def unpack(drive: bytes, full: bytes, value: bytes) -> Stored:
         payload,
     )
     return Stored(row, versions, check)
+
+
+def generation(value: bytes) -> bytes:
+    """The packed generation of an envelope, which sorts as generations do."""
+    return value[6:18]
 
 
 def pack_index(summary: bytes, check: int) -> bytes:

@@ -16,12 +16,13 @@ Rules of `commit`, all inside that one transaction:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Literal, Protocol
 
 from dualtrack.engine.rows import Row
+from dualtrack.errors import DualTrackError
 
 Place = tuple[str, str]
 """(bucket, key)"""
@@ -71,7 +72,10 @@ class BatchResult:
 
 @dataclass(frozen=True, slots=True)
 class StoreStats:
-    """Rows by bucket that are PRESENT (system volumes included), and how full the store is."""
+    """Rows by bucket that are PRESENT (system volumes included), and how full the store is.
+
+    `map_bytes`: how much it can hold; 0 where it cannot know.
+    """
 
     objects: Mapping[str, int]
     versions: Mapping[str, int]
@@ -81,7 +85,7 @@ class StoreStats:
 
     @property
     def fullness(self) -> float:
-        return self.used_bytes / self.map_bytes
+        return self.used_bytes / self.map_bytes if self.map_bytes else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,3 +127,24 @@ class KvStore(Protocol):
         """Over PRESENT rows of every bucket, system volumes included."""
 
     def close(self) -> None: ...
+
+
+class OwnedStore(KvStore, Protocol):
+    """What its one owner asks of a store beside that."""
+
+    @property
+    def drive_id(self) -> str: ...
+
+    @property
+    def term(self) -> int:
+        """The one that this opener commits under."""
+
+    def open_term(self) -> int: ...
+
+    def begin(self, run_id: str, fence: int) -> int: ...
+
+    def fence(self) -> int: ...
+
+    def commit_many(
+        self, batches: Sequence[Batch], dirty: Container[Place] = ()
+    ) -> list[BatchResult | DualTrackError]: ...

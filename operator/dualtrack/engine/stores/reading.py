@@ -2,33 +2,61 @@
 
 Knows tables and transactions, not the library behind them. Each call is one short transaction, because one
 that stays open keeps every page alive that writers have replaced since.
+
+`entries` is a meta value that counts the entries of both tables by another way than reading them: it changes
+in the transaction that adds or removes one. A scan that ended early, or a page that fell out of a tree, has
+no other witness: a checksum proves only what is still there.
 """
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from itertools import islice, takewhile
-from typing import Any
 
 from dualtrack.engine.digests import DigestSum
 from dualtrack.engine.rows import Row
 from dualtrack.engine.stores import envelope, keys
 from dualtrack.engine.stores.protocol import Digest, Place
-from dualtrack.engine.stores.table import Table, Transaction
+from dualtrack.engine.stores.transaction import INDEX, META, ROWS, Transaction
 from dualtrack.errors import StoreCorruptError
 
 READ_ROWS = 5_000
 READ_BYTES = 16 * 1024 * 1024
+REMEDY = "rebuild the store from the drive while no file has been cleaned up, or use a snapshot"
+
+
+ENTRIES = b"entries"
+
+
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """How many entries either table has, and how often that has changed."""
+
+    rows: int = 0
+    index: int = 0
+    changes: int = 0
+
+    def pack(self) -> bytes:
+        return json.dumps([self.rows, self.index, self.changes]).encode()
+
+    @classmethod
+    def unpack(cls, value: bytes) -> Entries:
+        return cls(*json.loads(value))
 
 
 class Reading:
-    def __init__(self, drive_id: str, tables: dict[str, Any]) -> None:
+    def __init__(self, drive_id: str, name: str) -> None:
+        """`name` is what messages call the store; it holds no secret."""
         self._drive = drive_id.encode()
-        self._rows = Table(tables["rows"], tables["rows.long"])
-        self._index = Table(tables["index"], tables["index.long"])
-        self._meta: Any = tables["meta"]
+        self.name = name
+
+    @property
+    def drive_id(self) -> str:
+        return self._drive.decode()
 
     def _read(self) -> AbstractContextManager[Transaction]:
         """A read transaction; the store behind gives it."""
@@ -37,13 +65,13 @@ class Reading:
     def get(self, bucket: str, key: str) -> Row | None:
         full = keys.full_key(bucket, key)
         with self._read() as txn:
-            value = self._rows.get(txn, full)
+            value = txn.get(ROWS, full)
         return None if value is None else envelope.unpack(self._drive, full, value).row
 
     def get_many(self, places: Sequence[Place]) -> list[Row | None]:
         fulls = [keys.full_key(*each) for each in places]
         with self._read() as txn:
-            found = self._rows.get_many(txn, fulls)
+            found = txn.get_many(ROWS, fulls)
         return [
             envelope.unpack(self._drive, full, found[full]).row if full in found else None for full in fulls
         ]
@@ -59,7 +87,7 @@ class Reading:
         size = 0
         if limit <= 0:
             return page
-        for full, value in self._rows.iterate(txn, start, inclusive=False):
+        for full, value in txn.iterate(ROWS, start, inclusive=False):
             page.append((full, value))
             size += len(value)
             if len(page) >= min(limit, READ_ROWS) or size > READ_BYTES:
@@ -73,7 +101,7 @@ class Reading:
         found: list[tuple[str, bytes]] = []
         skip, drive = len(os.fsencode(bucket)) + 1, self._drive
         with self._read() as txn:
-            for full, value in islice(self._index.iterate(txn, start, inclusive=inclusive), limit):
+            for full, value in islice(txn.iterate(INDEX, start, inclusive=inclusive), limit):
                 if not full.startswith(within):
                     break
                 summary = envelope.index_summary(drive, full, value)
@@ -89,24 +117,25 @@ class Reading:
         seek = max(start, os.fsencode(after)) if after is not None else start
         found: list[tuple[str, bytes]] = []
         with self._read() as txn:
-            cursor = txn.cursor(db=self._meta)
-            if not cursor.set_range(seek):
-                return found
-            for name, value in cursor.iternext(keys=True, values=True):
+            for name, value in txn.iterate(META, seek, inclusive=after is None or seek != os.fsencode(after)):
                 if not name.startswith(start) or len(found) >= limit:
                     break
-                if after is None or name != os.fsencode(after):
-                    found.append((os.fsdecode(name), envelope.unpack_meta(name, value)))
+                found.append((os.fsdecode(name), envelope.unpack_meta(name, value)))
         return found
 
     def digest(self) -> Digest:
-        """Also proves that rows and index entries belong together, one by one, with none left over."""
+        """Also proves that rows and index entries belong together, one by one, with none left over, and that
+        as many were read as were ever written."""
         total = DigestSum()
         start = b""
+        before = self.entries()
+        rows = entries = 0
         while True:
             with self._read() as txn:
                 page = self._page(txn, start, READ_ROWS)
                 index = self._entries_until(txn, start, page[-1][0] if page else None)
+            rows += len(page)
+            entries += len(index)
             for full, value in page:
                 stored = envelope.unpack(self._drive, full, value)
                 self._compare_index(full, stored.summary_check, index.pop(full, None))
@@ -115,24 +144,41 @@ class Reading:
             for full, entry in index.items():
                 self._compare_index(full, 0, entry)
             if not page:
-                return total.value()
+                break
             start = page[-1][0]
+        self._compare_entries(before, rows, entries)
+        return total.value()
+
+    def entries(self) -> Entries:
+        with self._read() as txn:
+            return self._entries(txn)
+
+    def _entries(self, txn: Transaction) -> Entries:
+        value = self._get_meta(txn, ENTRIES.decode())
+        if value is None:
+            raise StoreCorruptError(f"{self.name}: its count of entries is gone; {REMEDY}")
+        return Entries.unpack(value)
+
+    def _compare_entries(self, before: Entries, rows: int, index: int) -> None:
+        """Only where nothing was added or removed meanwhile; then every entry must have been met."""
+        if self.entries() == before and (rows, index) != (before.rows, before.index):
+            raise StoreCorruptError(
+                f"{self.name} holds {before.rows} rows and {before.index} index entries by its own count, "
+                f"but {rows} and {index} could be read; {REMEDY}"
+            )
 
     def _entries_until(self, txn: Transaction, start: bytes, last: bytes | None) -> dict[bytes, bytes]:
         """Index entries after `start` up to and with `last`, or to the end."""
-        entries = self._index.iterate(txn, start, inclusive=False)
+        entries = txn.iterate(INDEX, start, inclusive=False)
         return dict(takewhile(lambda entry: last is None or entry[0] <= last, entries))
 
     def _compare_index(self, full: bytes, expected: int, entry: bytes | None) -> None:
         check = envelope.unpack_index(self._drive, full, entry)[1] if entry is not None else 0
         if check != expected:
             bucket, key = keys.split_full(full)
-            raise StoreCorruptError(
-                f"row and index entry of {bucket}/{key} do not belong together; "
-                "rebuild the store from the drive, or use a snapshot"
-            )
+            raise StoreCorruptError(f"row and index entry of {bucket}/{key} do not belong together; {REMEDY}")
 
     def _get_meta(self, txn: Transaction, name: str) -> bytes | None:
         encoded = os.fsencode(name)
-        stored = txn.get(encoded, db=self._meta)
+        stored = txn.get(META, encoded)
         return None if stored is None else envelope.unpack_meta(encoded, stored)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from dualtrack.engine.stores import keys
+from dualtrack.errors import StoreError
 
 
 class Cursor(Protocol):
@@ -20,7 +21,7 @@ class Cursor(Protocol):
     def getmulti(self, keys: list[bytes]) -> Any: ...
 
 
-class Transaction(Protocol):
+class LmdbTransaction(Protocol):
     def get(self, key: bytes, default: Any = ..., *, db: Any = ...) -> Any: ...
     def put(self, key: bytes, value: bytes, *, db: Any = ...) -> bool: ...
     def delete(self, key: bytes, value: bytes = ..., db: Any = ...) -> bool: ...
@@ -31,15 +32,16 @@ class Transaction(Protocol):
 class Table:
     main: Any
     long: Any
+    """None where keys are names that this build chose, all of them short."""
 
-    def get(self, txn: Transaction, full: bytes) -> bytes | None:
+    def get(self, txn: LmdbTransaction, full: bytes) -> bytes | None:
         if len(full) <= keys.ROOT_SEGMENT:
             value: bytes | None = txn.get(full, db=self.main)
             return value
         place = self._descend(txn, full, None)
         return txn.get(place, db=self.long) if place else None
 
-    def get_many(self, txn: Transaction, fulls: Iterable[bytes]) -> dict[bytes, bytes]:
+    def get_many(self, txn: LmdbTransaction, fulls: Iterable[bytes]) -> dict[bytes, bytes]:
         """Those that are there. One cursor over sorted keys is several times faster than single gets."""
         short = sorted(full for full in fulls if len(full) <= keys.ROOT_SEGMENT)
         found: dict[bytes, bytes] = dict(txn.cursor(db=self.main).getmulti(short)) if short else {}
@@ -48,7 +50,7 @@ class Table:
                 found[full] = value
         return found
 
-    def put(self, txn: Transaction, full: bytes, value: bytes, new_child: Callable[[], int]) -> None:
+    def put(self, txn: LmdbTransaction, full: bytes, value: bytes, new_child: Callable[[], int]) -> None:
         if len(full) <= keys.ROOT_SEGMENT:
             txn.put(full, value, db=self.main)
             return
@@ -56,21 +58,27 @@ class Table:
         assert place is not None
         txn.put(place, value, db=self.long)
 
-    def delete(self, txn: Transaction, full: bytes) -> None:
+    def delete(self, txn: LmdbTransaction, full: bytes) -> None:
         """Forget a key. Branches stay: an empty one costs a few bytes and is passed over."""
         if len(full) <= keys.ROOT_SEGMENT:
             txn.delete(full, db=self.main)
         elif place := self._descend(txn, full, None):
             txn.delete(place, db=self.long)
 
-    def iterate(self, txn: Transaction, start: bytes, *, inclusive: bool) -> Iterator[tuple[bytes, bytes]]:
+    def iterate(
+        self, txn: LmdbTransaction, start: bytes, *, inclusive: bool
+    ) -> Iterator[tuple[bytes, bytes]]:
         """(full key, value) from `start` on, in order."""
         return self._walk(txn, self.main, b"", b"", start, inclusive)
 
-    def _descend(self, txn: Transaction, full: bytes, new_child: Callable[[], int] | None) -> bytes | None:
+    def _descend(
+        self, txn: LmdbTransaction, full: bytes, new_child: Callable[[], int] | None
+    ) -> bytes | None:
         """The key under which a long full key lies in the table of long keys; None if no branch leads
         there.
         """
+        if self.long is None:
+            raise StoreError(f"{full!r} is longer than a name in the store may be; choose a shorter one")
         table, prefix = self.main, b""
         pieces = keys.segments(full)
         for piece in pieces[:-1]:
@@ -85,7 +93,7 @@ class Table:
         return prefix + pieces[-1]
 
     def _walk(
-        self, txn: Transaction, table: Any, prefix: bytes, before: bytes, start: bytes, inclusive: bool
+        self, txn: LmdbTransaction, table: Any, prefix: bytes, before: bytes, start: bytes, inclusive: bool
     ) -> Iterator[tuple[bytes, bytes]]:
         """`prefix` is the child id that keys of this level begin with, `before` the full key down to it."""
         size = keys.CHILD_SEGMENT if prefix else keys.ROOT_SEGMENT

@@ -1,0 +1,39 @@
+"""The one way to a store: by where it is, whichever library it needs.
+
+RocksDB and PostgreSQL are extras, so their modules are imported only where such a store is named.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from dualtrack.engine.stores.lmdb import LmdbStore
+from dualtrack.engine.stores.location import Driver, Location
+from dualtrack.engine.stores.protocol import OwnedStore
+from dualtrack.errors import UsageError
+
+
+def open_store(location: Location, drive_id: str = "", *, map_size: int = 0) -> OwnedStore:
+    """Open or create it. An empty `drive_id` accepts a store of any drive; `map_size` is LMDB's alone."""
+    match location.driver:
+        case Driver.LMDB:
+            return LmdbStore.open(location.directory, drive_id, map_size=map_size)
+        case Driver.ROCKSDB:
+            backend = _extra("rocksdb", location)
+            opened: OwnedStore = backend.RocksDbStore.open(location.directory, drive_id)
+        case Driver.POSTGRESQL:
+            backend = _extra("postgresql", location)
+            opened = backend.PostgresStore.open(location, drive_id)
+    return opened
+
+
+def _extra(name: str, location: Location) -> Any:
+    try:
+        return importlib.import_module(f"dualtrack.engine.stores.{name}")
+    except ModuleNotFoundError as error:
+        if error.name and error.name.startswith("dualtrack"):
+            raise
+        raise UsageError(
+            f"--store {location} needs an extra: install rustfs-dualtrack[{name}] (missing: {error.name})"
+        ) from error

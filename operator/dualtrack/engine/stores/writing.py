@@ -1,0 +1,227 @@
+"""The writing half of a store: one transaction for fence, compare-and-set, index, counters and cursor.
+
+Knows transactions, not the library behind them, so that every backend has the same terms, fences, outcomes
+and counters. What a batch does to the rows that it finds is decided in `decide.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import uuid
+from collections.abc import Callable, Container, Sequence
+from contextlib import AbstractContextManager
+from typing import TypeVar
+
+from dualtrack.engine.rows import ZERO, Generation
+from dualtrack.engine.stores import envelope, keys
+from dualtrack.engine.stores.decide import Change, Counters, decide
+from dualtrack.engine.stores.protocol import Batch, BatchResult, Place, StoreStats
+from dualtrack.engine.stores.reading import ENTRIES, READ_ROWS, Entries, Reading
+from dualtrack.engine.stores.transaction import INDEX, META, ROWS, Transaction, WriteTransaction
+from dualtrack.errors import DualTrackError, FencedError, StoreCorruptError, StoreVersionError
+
+SCHEMA = 2
+"""2 counts its entries (`reading.py`); a store of schema 1 is counted when it is first opened."""
+
+_COUNT = "count/"
+_NO_FENCE = b'{"fence": 0, "runID": ""}'
+_Result = TypeVar("_Result")
+_log = logging.getLogger(__name__)
+
+
+class Writing(Reading):
+    """See `KvStore`. `open_term` must have been called before anything is committed."""
+
+    def __init__(self, drive_id: str, name: str) -> None:
+        super().__init__(drive_id, name)
+        self._term = -1
+
+    def _write(self) -> AbstractContextManager[WriteTransaction]:
+        """A write transaction; the store behind gives it."""
+        raise TypeError("a store defines its own transactions")
+
+    def _change(self, work: Callable[[WriteTransaction], _Result]) -> _Result:
+        """`work` in one durable transaction. A backend may run it again from the start."""
+        with self._write() as txn:
+            return work(txn)
+
+    def identify(self, drive_id: str) -> None:
+        """Check, or write into a new store, whose rows these are; bring an older schema up to this one."""
+
+        def work(txn: WriteTransaction) -> str:
+            found = self._get_meta(txn, "schema")
+            schema = int(found) if found is not None else 0
+            if schema > SCHEMA:
+                raise StoreVersionError(
+                    f"{self.name} has schema {schema}, this build knows {SCHEMA}; use a newer one"
+                )
+            known = (self._get_meta(txn, "drive_id") or b"").decode() if schema else drive_id
+            if drive_id and known != drive_id:
+                raise StoreVersionError(
+                    f"{self.name} is the store of drive {known or '(none)'}, not of {drive_id}; "
+                    "give the --store that belongs to this --drive"
+                )
+            if schema == 0:
+                self._put_meta(txn, "drive_id", drive_id.encode())
+                self._put_meta(txn, "store_uuid", str(uuid.uuid4()).encode())
+            if schema < SCHEMA:
+                entries = _count_entries(txn)
+                if schema:
+                    _log.warning("store %s schema=%d: now %d, %s", self.name, schema, SCHEMA, entries)
+                self._put_meta(txn, ENTRIES.decode(), entries.pack())
+                self._put_meta(txn, "schema", str(SCHEMA).encode())
+            return known
+
+        self._drive = self._change(work).encode()
+
+    # -- terms and fences ------------------------------------------------------------------------------------
+
+    @property
+    def term(self) -> int:
+        return self._term
+
+    def open_term(self) -> int:
+        """Raise the store's term and commit under it from now on; every earlier opener is fenced off."""
+
+        def work(txn: WriteTransaction) -> int:
+            term = int(self._get_meta(txn, "term") or b"0") + 1
+            self._put_meta(txn, "term", str(term).encode())
+            return term
+
+        self._term = self._change(work)
+        return self._term
+
+    def begin(self, run_id: str, fence: int) -> int:
+        """See `OwnerApi.begin`."""
+
+        def work(txn: WriteTransaction) -> int:
+            self._check_term(txn)
+            known = json.loads(self._get_meta(txn, "fence") or _NO_FENCE)
+            wanted = fence or int(known["fence"]) + 1
+            if wanted < known["fence"] or (wanted == known["fence"] and run_id != known["runID"]):
+                raise FencedError(
+                    f"run {run_id} has fence {wanted}, but run {known['runID']} has already begun with "
+                    f"{known['fence']}; this run is obsolete and must end"
+                )
+            self._put_meta(txn, "fence", json.dumps({"fence": wanted, "runID": run_id}).encode())
+            return wanted
+
+        return self._change(work)
+
+    def fence(self) -> int:
+        value = self.meta("fence")
+        return int(json.loads(value)["fence"]) if value else 0
+
+    def _check_term(self, txn: Transaction) -> None:
+        term = int(self._get_meta(txn, "term") or b"0")
+        if term != self._term:
+            raise FencedError(
+                f"this process opened the store in term {self._term}, but it is in term {term}: another "
+                "owner has taken over and this one must end"
+            )
+
+    def _check_fence(self, txn: Transaction, fence: int) -> None:
+        known = json.loads(self._get_meta(txn, "fence") or _NO_FENCE)
+        if fence != known["fence"]:
+            raise FencedError(
+                f"this run has fence {fence}, but the store is at {known['fence']} (run {known['runID']}); "
+                "this run is obsolete and must end"
+            )
+
+    # -- batches ---------------------------------------------------------------------------------------------
+
+    def commit(self, batch: Batch) -> BatchResult:
+        result = self.commit_many([batch])[0]
+        if isinstance(result, DualTrackError):
+            raise result
+        return result
+
+    def commit_many(
+        self, batches: Sequence[Batch], dirty: Container[Place] = ()
+    ) -> list[BatchResult | DualTrackError]:
+        """Several batches in one durable transaction; a refused one leaves no trace and stops no other."""
+
+        def work(txn: WriteTransaction) -> list[BatchResult | DualTrackError]:
+            results: list[BatchResult | DualTrackError] = []
+            for batch in batches:
+                try:
+                    results.append(self._commit_one(txn, batch, dirty))
+                except (FencedError, StoreCorruptError, StoreVersionError) as error:
+                    results.append(error)
+            return results
+
+        return self._change(work)
+
+    def _commit_one(self, txn: WriteTransaction, batch: Batch, dirty: Container[Place]) -> BatchResult:
+        """Everything that can refuse comes before the first write."""
+        self._check_term(txn)
+        if batch.fence is not None:
+            self._check_fence(txn, batch.fence)
+        fulls = [keys.full_key(put.row.bucket, put.row.key) for put in batch.puts]
+        stored = txn.get_many(ROWS, fulls)
+        known = {full: envelope.unpack(self._drive, full, value) for full, value in stored.items()}
+        floor = self._get_meta(txn, "trust_floor")
+        trust = Generation.unpack(floor) if floor else ZERO
+        outcomes, changes, counters = decide(self._drive, fulls, batch.puts, known, trust, dirty)
+        entries = self._entries(txn)
+        self._apply(txn, changes, counters)
+        self._count(txn, entries, sum(full not in known for full in changes), changes)
+        for name, value in batch.meta.items():
+            self._put_meta(txn, name, value)
+        if batch.cursor:
+            self._put_meta(txn, "cursor/" + batch.cursor[0], batch.cursor[1])
+        return BatchResult(outcomes)
+
+    def _apply(self, txn: WriteTransaction, changes: dict[bytes, Change], counters: Counters) -> None:
+        for full in sorted(changes):
+            change = changes[full]
+            txn.put(ROWS, full, change.value)
+            if change.index:
+                txn.put(INDEX, full, change.index)
+            elif change.unlist:
+                txn.delete(INDEX, full)
+        for bucket, (objects, versions) in counters.items():
+            old = json.loads(self._get_meta(txn, _COUNT + bucket) or b"[0, 0]")
+            total = [old[0] + objects, old[1] + versions]
+            self._put_meta(txn, _COUNT + bucket, json.dumps(total).encode() if any(total) else None)
+
+    def _count(self, txn: WriteTransaction, before: Entries, new: int, changes: dict[bytes, Change]) -> None:
+        listed = sum(bool(change.index) - change.unlist for change in changes.values())
+        if changes:
+            after = Entries(before.rows + new, before.index + listed, before.changes + 1)
+            self._put_meta(txn, ENTRIES.decode(), after.pack())
+
+    def _put_meta(self, txn: WriteTransaction, name: str, value: bytes | None) -> None:
+        encoded = os.fsencode(name)
+        if value is None:
+            txn.delete(META, encoded)
+        else:
+            txn.put(META, encoded, envelope.pack_meta(encoded, value))
+
+    # -- figures ---------------------------------------------------------------------------------------------
+
+    def stats(self) -> StoreStats:
+        counts: dict[str, tuple[int, int]] = {}
+        after = None
+        while page := self.meta_scan(_COUNT, after, READ_ROWS):
+            counts.update((name[len(_COUNT) :], tuple(json.loads(value))) for name, value in page)
+            after = page[-1][0]
+        used, capacity, size = self._sizes()
+        return StoreStats(
+            {bucket: count[0] for bucket, count in counts.items()},
+            {bucket: count[1] for bucket, count in counts.items()},
+            used,
+            capacity,
+            size,
+        )
+
+    def _sizes(self) -> tuple[int, int, int]:
+        """Bytes used, bytes that there can be (0: cannot be known), bytes on the disk."""
+        raise TypeError("a store knows its own sizes")
+
+
+def _count_entries(txn: Transaction) -> Entries:
+    rows, index = (sum(1 for _ in txn.iterate(table, b"", inclusive=True)) for table in (ROWS, INDEX))
+    return Entries(rows, index, 0)
