@@ -49,14 +49,14 @@ def on_drive(
 
 def in_index(
     owner: OwnerApi, choose: Choose, tick: Callable[[int], None], buckets: list[str] | None = None
-) -> Iterator[Place]:
-    """Chosen objects that the index lists."""
+) -> Iterator[tuple[Place, bytes]]:
+    """Chosen objects that the index lists, each with its packed entry."""
     known = owner.stats().objects if buckets is None else buckets
     for bucket in sorted((name for name in known if not is_system(name)), key=lambda name: order(name, "")):
         after: str | None = None
         while page := owner.scan_index(bucket, "", after, PAGE):
             tick(len(page))
-            yield from ((bucket, key) for key, _ in page if choose(bucket, key))
+            yield from (((bucket, key), entry) for key, entry in page if choose(bucket, key))
             after = page[-1][0]
 
 

@@ -2,16 +2,17 @@
 all.
 
 Drawn from both sides: from the drive those that have a file, from the index those that have none. What it
-says is said with its size: seed, round, how many were looked at, and the bound on the share that differs. A
-clean round is recorded, so that the next run takes the next slice; a round with a difference is not, so that
-the next run looks at the same objects again.
+says is said with its size: seed, round, how many were looked at, and the bound on the share that differs.
+Objects that deserve a closer look (`strata.py`) come on top and are counted apart. A clean round is recorded,
+so that the next run takes the next slice; a round with a difference is not, so that the next run looks at the
+same objects again.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from dualtrack.engine import candidates
 from dualtrack.engine.candidates import Missed
@@ -21,11 +22,14 @@ from dualtrack.engine.judging import Verdict
 from dualtrack.engine.migrate import VANISHED
 from dualtrack.engine.owner_api import OwnerApi, OwnerInfo
 from dualtrack.engine.places import file_exists, meta_file
-from dualtrack.engine.sampling import Sample, bound_ppm
+from dualtrack.engine.repair import records
+from dualtrack.engine.sampling import MILLION, Sample, bound_ppm
 from dualtrack.engine.stores.protocol import Place
+from dualtrack.engine.strata import CLOSER, Stratum, stratum_of
+from dualtrack.engine.summary import Summary
 from dualtrack.engine.task import Task
 from dualtrack.engine.verify import usable_owner
-from dualtrack.errors import DifferenceError, IncompleteError
+from dualtrack.errors import DifferenceError, IncompleteError, StoreError
 
 META = "sampled"
 BATCH = 256
@@ -54,7 +58,11 @@ class SampledVerification:
     sample: Sample
     final: bool = False
     looked_at: int = 0
+    differences: int = 0
     unread: int = 0
+    #: Which of those that are being looked at are not of the uniform sample; and what was found of each kind.
+    closer: dict[Place, Stratum] = field(default_factory=dict)
+    strata: dict[Stratum, list[int]] = field(default_factory=dict)
     suspects: set[Place] = field(default_factory=set)
     swept: bool = field(init=False)
     info: OwnerInfo = field(init=False)
@@ -68,7 +76,7 @@ class SampledVerification:
         self.confirmation = Confirmation(task, self.info.trust_floor, self.final)
         choose = self.sample.chooser()
         self._compare(self._on_drive(choose))
-        self._compare(self._without_file(choose))
+        self._compare(self._from_index(choose))
         self._settle()
         self._conclude()
 
@@ -80,9 +88,21 @@ class SampledVerification:
                 self.unread += 1
                 self.task.name(f"{found.problem.path}: {found.problem.reason}")
 
-    def _without_file(self, choose: candidates.Choose) -> Iterable[Place]:
-        for place in candidates.in_index(self.task.owner, choose, self._tick):
-            if not file_exists(meta_file(self.task.drive.path, place)):
+    def _from_index(self, uniform: candidates.Choose) -> Iterable[Place]:
+        """Chosen objects that have no file, and those that deserve a closer look."""
+        task = self.task
+        wide = replace(self.sample, ppm=min(self.sample.ppm * CLOSER, MILLION)).chooser()
+        now_ns = int(task.now().timestamp()) * 1_000_000_000
+        repaired = {place for place in records.places(task.owner) if not uniform(*place)}
+        self.closer.update(dict.fromkeys(repaired, Stratum.REPAIRED))
+        yield from sorted(repaired)
+        either = lambda bucket, key: uniform(bucket, key) or wide(bucket, key)  # noqa: E731
+        for place, entry in candidates.in_index(task.owner, either, self._tick):
+            if uniform(*place):
+                if not file_exists(meta_file(task.drive.path, place)):
+                    yield place
+            elif place not in repaired and (stratum := _stratum(entry, now_ns)):
+                self.closer[place] = stratum
                 yield place
 
     def _tick(self, names: int) -> None:
@@ -119,7 +139,14 @@ class SampledVerification:
         if not self.swept and verdict in _BEFORE_THE_SWEEP:
             task.counts[NOT_YET] += 1
             return
-        self.looked_at += 1
+        stratum = self.closer.pop((bucket, key), None)
+        if stratum is None:
+            self.looked_at += 1
+            self.differences += verdict.differs
+        else:
+            found = self.strata.setdefault(stratum, [0, 0])
+            found[0] += 1
+            found[1] += verdict.differs
         task.counts[verdict.value] += 1
         if verdict.differs:
             task.counts["differences"] += 1
@@ -127,23 +154,24 @@ class SampledVerification:
 
     def _conclude(self) -> None:
         task, sample = self.task, self.sample
-        differences = task.counts["differences"]
-        task.counts["sampled"] = task.committed = self.looked_at
+        closer = sum(number for number, _ in self.strata.values())
+        task.counts["sampled"], task.committed = self.looked_at, self.looked_at + closer
         told = {
             "seed": sample.seed,
             "ppm": sample.ppm,
             "round": sample.number,
             "rounds": sample.rounds,
             "n": self.looked_at,
-            "differences": differences,
-            "atMostPpm": bound_ppm(differences, self.looked_at),
+            "differences": self.differences,
+            "atMostPpm": bound_ppm(self.differences, self.looked_at),
+            "strata": {each.value: found for each, found in sorted(self.strata.items())},
         }
         task.notes["sample"] = told
         for bucket, key in self.confirmation.unsettled:
             task.name(f"{bucket}/{key}: cannot be compared now")
-        if differences:
+        if differences := task.counts["differences"]:
             raise DifferenceError(
-                f"{differences} of {self.looked_at} sampled objects differ between files and store: "
+                f"{differences} of {self.looked_at + closer} sampled objects differ between files and store: "
                 f"{'; '.join(task.names[:3])}; run verify for all of them (to see these again: --seed "
                 f"{sample.seed} --round {sample.number})"
             )
@@ -160,3 +188,10 @@ class SampledVerification:
             f"in a million differ (95 % confidence; round {sample.number} of seed {sample.seed}, "
             f"{sample.rounds} rounds see all)"
         )
+
+
+def _stratum(entry: bytes, now_ns: int) -> Stratum | None:
+    try:
+        return stratum_of(Summary.unpack(entry), now_ns)
+    except StoreError:
+        return Stratum.UNREADABLE

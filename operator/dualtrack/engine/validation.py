@@ -147,7 +147,7 @@ class Validator:
             elif found.problem.reason not in VANISHED:
                 self.task.counts["unlisted"] += 1
                 self.task.name(f"{found.problem.path}: {found.problem.reason}")
-        for place in candidates.in_index(self.task.owner, smallest.may_take, self._tick, [bucket]):
+        for place, _ in candidates.in_index(self.task.owner, smallest.may_take, self._tick, [bucket]):
             smallest.take(place)
         return sorted(smallest.places())
 

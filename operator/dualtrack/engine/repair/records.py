@@ -117,6 +117,16 @@ def repaired(owner: OwnerApi, fence: int) -> list[Repaired]:
     return found[::-1]
 
 
+def places(owner: OwnerApi) -> set[Place]:
+    """Every object that a repair has changed and no undo has given back."""
+    found: set[Place] = set()
+    after = None
+    while page := owner.meta_scan(RECORD, after, _PAGE):
+        found.update(Repaired.unpack(value).place for _, value in page)
+        after = page[-1][0]
+    return found
+
+
 def place_hash(place: Place) -> str:
     return xxhash.xxh3_128_hexdigest(os.fsencode(place[0]) + b"\0" + os.fsencode(place[1]))
 
