@@ -22,6 +22,7 @@ from dualtrack.engine import files, marker, trust
 from dualtrack.engine.journal import Journal, Token
 from dualtrack.engine.mode import Mode
 from dualtrack.engine.objects import intents
+from dualtrack.engine.objects.cache import Commits
 from dualtrack.engine.owner_api import OwnerInfo
 from dualtrack.engine.rows import ZERO, Generation, Row, RowDraft, RowOrigin, is_system
 from dualtrack.engine.stores.location import Location, locate
@@ -77,6 +78,8 @@ class Owner:
         self._broken = False
         self._break_recorded = False
         self.stripes = Stripes()
+        #: Told of every commit of rows, where somebody caches them; set before the first one.
+        self.commits: Commits | None = None
         self._writer = Writer(store, journal if journal is not None else ())
 
     @classmethod
@@ -142,7 +145,17 @@ class Owner:
 
     def submit(self, batch: Batch) -> Future[BatchResult]:
         """Hand a batch to the writer; the future is done when it is durable."""
-        return self._writer.submit(batch)
+        if self.commits is None:
+            return self._writer.submit(batch)
+        commits = self.commits
+        stripes = commits.begin((put.row.bucket, put.row.key) for put in batch.puts)
+        try:
+            future = self._writer.submit(batch)
+        except BaseException:
+            commits.end(stripes)
+            raise
+        future.add_done_callback(lambda _: commits.end(stripes))
+        return future
 
     def get(self, bucket: str, key: str) -> Row | None:
         return self.store.get(bucket, key)

@@ -34,10 +34,14 @@ _ENGINE_HISTOGRAMS = {
 _ENGINE_COUNTERS = {
     "rustfs_consistency_checks_total": "Reads whose metadata were compared between the two tracks",
     "rustfs_consistency_errors_total": "Comparisons that found the two tracks different",
+    "rustfs_metadata_cache_hits_total": "Rows that the cache had",
+    "rustfs_metadata_cache_misses_total": "Rows that were read from the store because the cache had them not",
 }
 _ENGINE_GAUGES = {
     "rustfs_objects_in_kv": "Objects whose metadata the key-value store holds",
     "rustfs_objects_in_fs": "Objects whose metadata lie in xl.meta files",
+    "rustfs_metadata_cache_entries": "Rows in the cache",
+    "rustfs_metadata_cache_bytes": "Bytes of the rows in the cache",
     "rustfs_kv_degraded": "1 while the key-value store cannot be used",
     "rustfs_dual_track_late_keys": "Keys whose rows lag behind their files longer than the window",
     "rustfs_dual_track_journal_depth": "Keys written to files whose rows are not yet committed",

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dualtrack.engine.mode import Mode
+from dualtrack.engine.objects.cache import CacheSettings
 from dualtrack.engine.objects.levels import Level
 from dualtrack.engine.objects.types import Settings as LayerSettings
 from dualtrack.errors import DriveError, UsageError
@@ -44,6 +45,7 @@ class GatewaySettings:
             shadow_ratio=_share(env, "RUSTFS_SHADOW_READ_RATIO", 1.0),
             level=_level(env),
             window_seconds=_whole(env, "RUSTFS_DUAL_TRACK_WINDOW_SECONDS", 60, low=1),
+            cache=_cache(env),
         )
         token = _secret(env, "RUSTFS_DUAL_TRACK_ACK_TOKEN")
         return cls(_drive(env), host, port, credentials, mode, layer, token)
@@ -93,6 +95,16 @@ def _level(env: Mapping[str, str]) -> Level:
     if text.lower() not in tuple(Level):
         raise UsageError(f"RUSTFS_DUAL_TRACK_CONSISTENCY={text!r}: use eventual, strong or lazy")
     return Level(text.lower())
+
+
+def _cache(env: Mapping[str, str]) -> CacheSettings:
+    usual = CacheSettings()
+    return CacheSettings(
+        capacity=_whole(env, "RUSTFS_METADATA_CACHE_CAPACITY", usual.capacity, low=0),
+        ttl_seconds=_whole(env, "RUSTFS_METADATA_CACHE_TTL_SECONDS", int(usual.ttl_seconds), low=1),
+        warmup=_whole(env, "RUSTFS_METADATA_CACHE_WARMUP", usual.warmup, low=0),
+        max_bytes=_whole(env, "RUSTFS_METADATA_CACHE_BYTES", usual.max_bytes, low=1),
+    )
 
 
 def _whole(env: Mapping[str, str], name: str, default: int, *, low: int) -> int:

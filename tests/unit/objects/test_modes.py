@@ -14,6 +14,7 @@ import pytest
 
 from dualtrack.engine import files
 from dualtrack.engine.marker import MarkerState
+from dualtrack.engine.objects.cache import CacheSettings
 from dualtrack.engine.objects.drain import draft_reader
 from dualtrack.engine.objects.errors import BucketNotEmpty, InvalidKey, NoSuchKey, Unavailable
 from dualtrack.engine.objects.kv_track import KvTrack
@@ -624,3 +625,34 @@ def test_a_damaged_file_is_drained_as_a_key_that_stays_in_its_file(drive: Path) 
             put(layer, "small", b"must not replace what cannot be read")
         assert keys(layer) == ["large"]
         assert draft_reader(layer.opened.fs)("bucket", "small") is not None
+
+
+# -- the cache -----------------------------------------------------------------------------------------------
+
+
+def test_the_cache_is_warm_after_a_restart_with_the_keys_used_last(drive: Path) -> None:
+    with opened(drive, "kv_only") as layer:
+        put(layer, "new", b"1")
+        assert get(layer, "small") == b"small"
+        assert get(layer, "new") == b"1"
+    figures = Figures()
+    with opened(drive, "kv_only", figures=figures, cache=CacheSettings(warmup=1)) as layer:
+        assert layer.keeping.warm() == 1
+        misses = figures.counts["rustfs_metadata_cache_misses_total"]
+        assert get(layer, "new") == b"1"
+        assert figures.counts["rustfs_metadata_cache_misses_total"] == misses
+        assert get(layer, "small") == b"small"
+        assert figures.counts["rustfs_metadata_cache_misses_total"] > misses
+        layer.keeping.report(False)
+        assert figures.gauges["rustfs_metadata_cache_entries"] == 2
+    (drive / ".dualtrack/warm.json").write_bytes(b"\x00damaged")
+    with opened(drive, "kv_only") as layer:
+        assert layer.keeping.warm() == 0
+        assert get(layer, "small") == b"small"
+
+
+def test_without_capacity_and_where_files_answer_nothing_is_cached(drive: Path) -> None:
+    with opened(drive, "kv_only", cache=CacheSettings(capacity=0)) as layer:
+        assert layer.opened.kv is not None
+        assert layer.opened.kv.cache is None
+        assert layer.keeping.warm() == 0

@@ -17,6 +17,7 @@ from collections.abc import Callable
 
 from dualtrack.engine.drive import Drive
 from dualtrack.engine.mode import Engine
+from dualtrack.engine.objects import warmup
 from dualtrack.engine.objects.drain import Drain
 from dualtrack.engine.objects.kv_only import OnlyPlane
 from dualtrack.engine.objects.kv_track import KV_ERRORS
@@ -42,6 +43,7 @@ class Keeping:
             else None
         )
         self._settings = settings
+        self._warming = threading.Thread(target=self.warm, name="warm-up", daemon=True)
 
     def start(self) -> None:
         """Begin the background work. Where rows alone answer, what an earlier process left dirty is settled
@@ -55,6 +57,8 @@ class Keeping:
                     "see what keeps them from being read, then start again"
                 )
         self.report(False)
+        if self._settings.drain:
+            self._warming.start()
         if self._settings.inventory:
             self._count.start()
         if self._settings.drain and self.drain is not None:
@@ -77,6 +81,10 @@ class Keeping:
         if self.drain is not None:
             late = owner.dirty_since(time.monotonic() - self._settings.window_seconds)
             meter.gauge("rustfs_dual_track_late_keys", len(late), {})
+        if self._opened.kv is not None and self._opened.kv.cache is not None:
+            entries, size = self._opened.kv.cache.sizes()
+            meter.gauge("rustfs_metadata_cache_entries", entries, {})
+            meter.gauge("rustfs_metadata_cache_bytes", size, {})
         try:
             counts = owner.stats().objects
         except KV_ERRORS as error:
@@ -84,6 +92,19 @@ class Keeping:
             return
         present = sum(count for bucket, count in counts.items() if not is_system(bucket))
         meter.gauge("rustfs_objects_in_kv", present, {})
+
+    def warm(self) -> int:
+        """Read the rows of the keys used last before the restart into the cache; how many there are."""
+        kv = self._opened.kv
+        if kv is None or kv.cache is None:
+            return 0
+        places = warmup.load(self._opened.drive.path, self._settings.cache.warmup)
+        return warmup.warm(kv, places, self._ending.is_set)
+
+    def _keep_used(self) -> None:
+        kv = self._opened.kv
+        if kv is not None and kv.cache is not None and self._settings.cache.warmup:
+            warmup.save(self._opened.drive.path, kv.cache.latest(self._settings.cache.warmup))
 
     def wait_counted(self) -> None:
         """Wait for the count of files that was begun at the start."""
@@ -102,6 +123,9 @@ class Keeping:
         self._ending.set()
         if self._count.ident is not None:
             self._count.join()
+        if self._warming.ident is not None:
+            self._warming.join()
+        self._keep_used()
         if self._opened.loader is not None:
             self._opened.loader.stop()
         if self.drain is not None:

@@ -16,6 +16,7 @@ from typing import Protocol
 from dualtrack.engine.formats.xlmeta import XlMeta
 from dualtrack.engine.journal import Token
 from dualtrack.engine.metafile import MetaFile
+from dualtrack.engine.objects.cache import RowCache
 from dualtrack.engine.objects.types import Meter
 from dualtrack.engine.rows import NO_FILE, Generation, Row, RowDraft, RowOrigin, RowState, is_system
 from dualtrack.engine.stores.protocol import Batch, BatchResult, Outcome, Place, Put, StoreStats
@@ -77,13 +78,31 @@ class Keeper(Protocol):
 
 
 class KvTrack:
-    def __init__(self, keeper: Keeper, epoch: int, meter: Meter) -> None:
+    """`cache` holds rows that were read lately; None where rows answer no reads."""
+
+    def __init__(self, keeper: Keeper, epoch: int, meter: Meter, cache: RowCache | None = None) -> None:
         self.keeper = keeper
+        self.cache = cache
         self._epoch = epoch
         self._meter = meter
         self._complete = False
 
     def get(self, bucket: str, key: str) -> Row | None:
+        if self.cache is None:
+            return self._get(bucket, key)
+        place = bucket, key
+        row = self.cache.get(place)
+        if row is not None:
+            self._meter.count("rustfs_metadata_cache_hits_total", {})
+            return row
+        self._meter.count("rustfs_metadata_cache_misses_total", {})
+        state = self.cache.state(place)
+        row = self._get(bucket, key)
+        if row is not None:
+            self.cache.put(place, row, state)
+        return row
+
+    def _get(self, bucket: str, key: str) -> Row | None:
         began = time.perf_counter()
         row = self.keeper.get_many([(bucket, key)])[0]
         self._meter.observe("rustfs_kv_read_latency_ms", (time.perf_counter() - began) * 1000, {})

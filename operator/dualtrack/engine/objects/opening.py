@@ -18,6 +18,7 @@ from dualtrack.engine.drive import STORE_DIRECTORY, Drive
 from dualtrack.engine.journal import Journal
 from dualtrack.engine.marker import Marker, MarkerState, control_directory
 from dualtrack.engine.mode import Engine, Mode
+from dualtrack.engine.objects.cache import Commits, RowCache
 from dualtrack.engine.objects.drain import draft_reader
 from dualtrack.engine.objects.dual import DualPlane, PrimaryPlane
 from dualtrack.engine.objects.fs_track import FsTrack
@@ -60,7 +61,7 @@ class Opened:
             self.fs.trash.clear(staged_names(self.owner.all_intents()))
         self.server: Server | None = None
         self._stripes = self.owner.stripes if self.owner else Stripes()
-        self.kv = KvTrack(self.owner, mode.epoch, meter) if self.owner else None
+        self.kv = self._kv(settings)
         self.plane = self._plane(marker, settings)
         if self.owner is not None and settings.socket:
             self.server = Server(self.owner, locate(self._store_dir(settings), drive.path).directory)
@@ -85,6 +86,15 @@ class Opened:
             with suppress(DriveError):
                 _break_epoch(self.drive.path)
         return None
+
+    def _kv(self, settings: Settings) -> KvTrack | None:
+        if self.owner is None:
+            return None
+        if self.mode.engine is Engine.FS or not settings.cache.capacity:
+            return KvTrack(self.owner, self.mode.epoch, self.meter)
+        self.owner.commits = Commits()
+        cache = RowCache(settings.cache, self.owner.commits)
+        return KvTrack(self.owner, self.mode.epoch, self.meter, cache)
 
     def _plane(self, marker: Marker, settings: Settings) -> Plane:
         mode, fs, meter, kv = self.mode, self.fs, self.meter, self.kv

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from dualtrack.engine.objects.cache import CacheSettings
 from dualtrack.engine.objects.levels import Level
 
 Versioning = Literal["", "Enabled", "Suspended"]
@@ -56,6 +57,7 @@ class Settings:
     inventory: bool = True
     level: Level = Level.EVENTUAL
     window_seconds: float = 60.0
+    cache: CacheSettings = field(default_factory=CacheSettings)
 
 
 @dataclass(frozen=True, slots=True)
