@@ -60,6 +60,10 @@ unit: venv ## Tests that need no cluster (minutes)
 test: check ## Everything that must pass, a whole run on a real cluster included
 	hack/test.sh
 
+.PHONY: test-long
+test-long: venv ## The long suites: crash states, kills, state machine, corruption, soak (hours; see docs/internals/test-long.md)
+	.venv/bin/python hack/test_long.py
+
 .PHONY: e2e
 e2e: venv ## Every end-to-end case: kills, outages, damage, drift, rollback (half an hour)
 	.venv/bin/pytest tests/e2e
