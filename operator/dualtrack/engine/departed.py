@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from collections import Counter, defaultdict
 
-from dualtrack.engine.places import file_exists, meta_file
+from dualtrack.engine.places import file_exists, meta_file, object_exists
 from dualtrack.engine.rows import NO_FILE, Generation, Row, RowOrigin, RowState
 from dualtrack.engine.stores.protocol import Batch, Outcome, Place, Put
 from dualtrack.engine.task import Task
@@ -47,7 +47,7 @@ def tombstone(task: Task, start: Generation, *, accept: bool) -> list[Place]:
             if row.state is RowState.TOMBSTONE or (row.origin is RowOrigin.KV and row.generation >= floor):
                 continue
             rows[row.bucket] += 1
-            if row.generation < start and not file_exists(_proof(task, row)):
+            if row.generation < start and not _there(task, row):
                 gone[row.bucket].append(Row.tombstone(row.bucket, row.key, generation))
         for bucket, tombstones in gone.items():
             if len(tombstones) > MOST and not accept:
@@ -59,13 +59,12 @@ def tombstone(task: Task, start: Generation, *, accept: bool) -> list[Place]:
     return _commit(task, [row for tombstones in gone.values() for row in tombstones])
 
 
-def _proof(task: Task, row: Row) -> bytes:
-    """What has to be there for the object to be there. One without an `xl.meta` (the form before it, a link)
-    is known by its directory.
-    """
-    path = meta_file(task.drive.path, (row.bucket, row.key))
-    without = row.state is RowState.FS_RESIDENT and row.fingerprint == NO_FILE
-    return os.path.dirname(path) if without else path
+def _there(task: Task, row: Row) -> bool:
+    """Whether the object is. One without a file that could be opened (a link) is known by its directory."""
+    place = (row.bucket, row.key)
+    if row.state is RowState.FS_RESIDENT and row.fingerprint == NO_FILE:
+        return file_exists(os.path.dirname(meta_file(task.drive.path, place)))
+    return object_exists(task.drive.path, place)
 
 
 def _too_many(bucket: str, gone: int, rows: int) -> IncompleteError:

@@ -15,11 +15,11 @@ from dualtrack.engine.task import Task
 from dualtrack.errors import CorruptError, UnsupportedFormatError
 
 WITHOUT_FILE = RowDraft(NO_FILE, 0, 0, 0, 0, b"", b"", RowState.FS_RESIDENT)
-"""Of an object that has no `xl.meta` that could be opened: whoever reads it goes to the file system."""
+"""Of an object that has no file that could be opened: whoever reads it goes to the file system."""
 
 
 def file_of(found: Found) -> MetaFile:
-    return MetaFile(found.fingerprint, found.mode, found.uid, found.gid, found.data)
+    return MetaFile(found.fingerprint, found.mode, found.uid, found.gid, found.data, found.name)
 
 
 def draft_of_found(found: Found) -> RowDraft | Problem:

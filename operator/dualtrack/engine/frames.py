@@ -17,6 +17,7 @@ from typing import Any
 import msgpack
 import xxhash
 
+from dualtrack.engine.naming import MetaName
 from dualtrack.engine.rows import Fingerprint, Generation, Row, RowOrigin, RowState
 from dualtrack.engine.stores.protocol import Batch, BatchResult, Outcome, Put
 from dualtrack.errors import OwnerError, StoreCorruptError
@@ -77,11 +78,13 @@ def pack_row(row: Row) -> list[Any]:
         row.gid,
         row.mtime_ns,
         row.data,
+        int(row.name),
     ]
 
 
 def unpack_row(item: Sequence[Any]) -> Row:
-    bucket, key, term, counter, state, origin, fingerprint, mode, uid, gid, mtime_ns, data = item
+    # Rows that an earlier build kept in files say no name.
+    bucket, key, term, counter, state, origin, fingerprint, mode, uid, gid, mtime_ns, data, *name = item
     return Row(
         os.fsdecode(bucket),
         os.fsdecode(key),
@@ -94,6 +97,7 @@ def unpack_row(item: Sequence[Any]) -> Row:
         gid,
         mtime_ns,
         data,
+        MetaName(*name) if name else MetaName.XL_META,
     )
 
 

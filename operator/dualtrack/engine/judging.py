@@ -106,7 +106,7 @@ def _compare(file: Found | Problem, row: Row, entry: bytes | None) -> Verdict:
         return Verdict.RESIDENT if set_aside else Verdict.NOT_SET_ASIDE
     if row.state is not RowState.PRESENT or row.data != draft.data:
         return Verdict.CONTENT
-    found = (draft.mode, draft.uid, draft.gid, draft.mtime_ns)
-    if (row.mode, row.uid, row.gid, row.mtime_ns) != found:
+    found = (draft.mode, draft.uid, draft.gid, draft.mtime_ns, draft.name)
+    if (row.mode, row.uid, row.gid, row.mtime_ns, row.name) != found:
         return Verdict.ATTRIBUTES
     return Verdict.EQUAL if (entry or b"") == draft.summary else Verdict.INDEX

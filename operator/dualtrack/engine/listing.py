@@ -17,11 +17,12 @@ from dualtrack.engine import naming
 from dualtrack.engine.formats import xlmeta
 from dualtrack.engine.formats.bodies import NULL_ID, ObjectBody
 from dualtrack.engine.metafile import MetaFile, MetaReader, Unreadable, unreadable
+from dualtrack.engine.naming import MetaName
 from dualtrack.engine.rows import Fingerprint
 from dualtrack.errors import FormatError
 
 META_FILE = naming.META_FILE.encode()
-LEGACY_FILE = b"xl.json"
+LEGACY_FILE = naming.LEGACY_FILE.encode()
 
 # Where a directory's link count is 2 exactly when it has no subdirectory. Others (btrfs, overlay, FUSE) lie.
 _COUNTING = frozenset({"ext2", "ext3", "ext4", "xfs", "tmpfs"})
@@ -32,7 +33,7 @@ Path = tuple[bytes, ...]
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One `xl.meta`. `path` is relative to the drive; strings hold the file system's bytes
+    """One metadata file. `path` is relative to the drive; strings hold the file system's bytes
     (surrogateescape).
     """
 
@@ -44,12 +45,13 @@ class Found:
     uid: int
     gid: int
     data: bytes
+    name: MetaName = MetaName.XL_META
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
     """Something that could not be read, by name. `transient`: another try may succeed, so nothing is known
-    of it; otherwise it is what it is (a link, a form before `xl.meta`) and belongs into the quarantine.
+    of it; otherwise it is what it is (a link, damage) and belongs into the quarantine.
     """
 
     bucket: str
@@ -94,29 +96,24 @@ class DirectoryReader:
     def _list(self, path: Path, descriptor: int, data_directories: frozenset[bytes]) -> Listing:
         children: list[bytes] = []
         problems: list[Problem] = []
-        files: set[bytes] = set()
         with os.scandir(descriptor) as entries:
             for entry in entries:
                 name = os.fsencode(entry.name)
                 if entry.is_dir(follow_symlinks=False):
                     if name not in data_directories:
                         children.append(name)
-                elif entry.is_symlink():
-                    if name != META_FILE:  # that one is told where the object is read
-                        problems.append(problem((*path, name), LINK))
-                elif name in (META_FILE, LEGACY_FILE):
-                    files.add(name)
-        if LEGACY_FILE in files and META_FILE not in files:
-            problems.append(problem(path, LEGACY))
+                elif entry.is_symlink() and name not in (META_FILE, LEGACY_FILE):
+                    # Those two are told where the object is read.
+                    problems.append(problem((*path, name), LINK))
         return Listing(descriptor, tuple(sorted(children)), tuple(problems))
 
     def read_child(self, path: Path, name: bytes, descriptor: int) -> Found | Problem | None:
         """The object in the subdirectory `name` of the open directory at `path`."""
-        return _outcome((*path, name), self._reader.read(name + b"/" + META_FILE, descriptor))
+        return _outcome((*path, name), self._reader.read_object(name, descriptor))
 
     def read(self, path: Path) -> Found | Problem | None:
         """The object whose directory lies at `path`."""
-        return _outcome(path, self._reader.read(self._absolute((*path, META_FILE))))
+        return _outcome(path, self._reader.read_object(self._absolute(path)))
 
     def may_have_children(self, path: Path, name: bytes, descriptor: int) -> bool:
         """False only where the object's directory surely has no subdirectory, data directories included."""
@@ -152,7 +149,6 @@ def data_directories(data: bytes) -> frozenset[bytes]:
 
 
 LINK = Unreadable("symlink", "is a symbolic link, which servers reject", False)
-LEGACY = Unreadable("xl-json", "holds xl.json, the form before xl.meta", False)
 
 
 def problem(path: Path, why: Unreadable) -> Problem:
@@ -173,9 +169,10 @@ def failed_directory(path: Path, error: OSError) -> Problem:
 def _outcome(path: Path, read: MetaFile | Unreadable | None) -> Found | Problem | None:
     if isinstance(read, MetaFile):
         bucket, *names = (naming.text(name) for name in path)
-        where = f"{bucket}/{'/'.join(names)}/{naming.META_FILE}"
+        where = f"{bucket}/{'/'.join(names)}/{read.name.file}"
         key = naming.key_of(names)
-        return Found(bucket, key, where, read.fingerprint, read.mode, read.uid, read.gid, read.data)
+        status = (read.fingerprint, read.mode, read.uid, read.gid)
+        return Found(bucket, key, where, *status, read.data, read.name)
     return None if read is None else problem(path, read)
 
 

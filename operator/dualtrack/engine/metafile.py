@@ -1,4 +1,4 @@
-"""Reading one `xl.meta` so that what was read is known to belong together.
+"""Reading one metadata file so that what was read is known to belong together.
 
 The file is opened without following links and without touching its access time, and its fingerprint is taken
 before and after the read on the same descriptor. Servers replace the file by renaming another over it, so an
@@ -10,14 +10,17 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from dualtrack.engine.formats.legacy import xljson
+from dualtrack.engine.naming import LEGACY_FILE, META_FILE, MetaName
 from dualtrack.engine.rows import Fingerprint
 
 MAX_META_SIZE = 256 * 1024 * 1024
 """Beyond this no server's limits (10,000 versions) can have led."""
 
 _ATTEMPTS = 5
+_META, _LEGACY = META_FILE.encode(), LEGACY_FILE.encode()
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _GONE = frozenset({errno.ENOENT, errno.ENOTDIR})
 
@@ -31,6 +34,7 @@ class MetaFile:
     uid: int
     gid: int
     data: bytes
+    name: MetaName = MetaName.XL_META
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,20 @@ class MetaReader:
         descriptor = os.open(path, _FLAGS | flags, dir_fd=dir_fd)
         self._no_atime = 0
         return descriptor
+
+    def read_object(self, directory: bytes, dir_fd: int | None = None) -> MetaFile | Unreadable | None:
+        """The metadata file of the object whose directory this is: its `xl.meta`, else its `xl.json`."""
+        path = directory + b"/" + _META
+        found = self.read(path, dir_fd)
+        if found is not None:
+            return found
+        found = self.read(directory + b"/" + _LEGACY, dir_fd)
+        if isinstance(found, MetaFile):
+            if not xljson.is_json(found.data):
+                return Unreadable(xljson.REASON, "holds an xl.json that is no JSON", False)
+            return replace(found, name=MetaName.XL_JSON)
+        # An old MinIO renames the one to the other, perhaps between our two looks.
+        return found or self.read(path, dir_fd)
 
     def read(self, path: bytes, dir_fd: int | None = None) -> MetaFile | Unreadable | None:
         """The file at `path`; None where there is no file, a directory of that name included."""

@@ -16,8 +16,16 @@ def object_path(bucket: str, key: str) -> tuple[bytes, ...]:
 
 
 def meta_file(drive: str, place: Place) -> bytes:
-    """The absolute path of the object's `xl.meta`."""
-    return os.fsencode(drive) + b"/" + naming.raw(naming.meta_path(*place))
+    """The absolute path of the object's `xl.meta`, or of its `xl.json` where it has that alone."""
+    directory = os.fsencode(drive) + b"/" + naming.raw(naming.object_directory(*place)) + b"/"
+    names = [directory + naming.raw(name.file) for name in naming.MetaName]
+    return next((path for path in names[1:] if not file_exists(names[0]) and file_exists(path)), names[0])
+
+
+def object_exists(drive: str, place: Place) -> bool:
+    """Whether the object has a metadata file, of either name. OSError where that cannot be told."""
+    directory = os.fsencode(drive) + b"/" + naming.raw(naming.object_directory(*place)) + b"/"
+    return any(file_exists(directory + naming.raw(name.file)) for name in naming.MetaName)
 
 
 def file_exists(path: bytes) -> bool:

@@ -1,4 +1,4 @@
-"""Putting one `xl.meta` back as it was: bytes, mode, owner and times, never half and never over a newer one.
+"""Putting a metadata file back as it was: bytes, mode, owner and times, never half, never over a newer one.
 
 `restore` uses it for a drive, `rehearse` for a sample of rows in a folder of its own, so that what is
 rehearsed is what will be done.
@@ -10,7 +10,7 @@ import os
 import uuid
 from dataclasses import dataclass
 
-from dualtrack.engine import files, naming
+from dualtrack.engine import files
 from dualtrack.engine.cleanup import records
 from dualtrack.engine.owner_api import OwnerApi
 from dualtrack.engine.rows import Row
@@ -56,7 +56,7 @@ class Writer:
         """Rename each to its object's directory below `below` of the drive, and flush what was changed."""
         changed: set[str] = set()
         for each in staged:
-            target = f"{below}{naming.meta_path(each.row.bucket, each.row.key)}"
+            target = f"{below}{each.row.path}"
             self._ensure(os.path.dirname(target), changed)
             files.rename(each.path, f"{self._root}/{target}")
             changed.add(os.path.dirname(target))

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import xxhash
 
-from dualtrack.engine import files, naming
+from dualtrack.engine import files
 from dualtrack.engine.formats import xlmeta
 from dualtrack.engine.marker import CONTROL
 from dualtrack.engine.metafile import MetaFile, MetaReader
@@ -73,7 +73,7 @@ def _try(task: Task, places: Sequence[Place]) -> None:
     writer.place(writer.stage(rows), below=f"{FOLDER}/")
     reader = MetaReader()
     for row in rows:
-        path = os.fsencode(f"{root}/{FOLDER}/{naming.meta_path(row.bucket, row.key)}")
+        path = os.fsencode(f"{root}/{FOLDER}/{row.path}")
         files.drop_cached(path)
         task.scanned += 1
         task.committed += 1
@@ -107,7 +107,7 @@ def _compare_real(task: Task, row: Row, reader: MetaReader) -> str:
         return ""
     place = (row.bucket, row.key)
     with task.owner.locked([place]):
-        file = reader.read(os.fsencode(f"{task.drive.path}/{naming.meta_path(*place)}"))
+        file = reader.read(os.fsencode(f"{task.drive.path}/{row.path}"))
         now = task.owner.get_many([place])[0]
         if not isinstance(file, MetaFile) or task.owner.dirty([place]):
             return ""

@@ -17,13 +17,14 @@ import os
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
-from dualtrack.engine import files, naming
+from dualtrack.engine import files
 from dualtrack.engine.cleanup import identity, records, verification
 from dualtrack.engine.formats import xlmeta
 from dualtrack.engine.listing import data_directories
 from dualtrack.engine.marker import MarkerState
 from dualtrack.engine.metafile import MetaFile, MetaReader, Unreadable
 from dualtrack.engine.mode import Engine
+from dualtrack.engine.naming import MetaName
 from dualtrack.engine.put_back import Writer
 from dualtrack.engine.rows import Generation, Row, RowDraft, RowOrigin, RowState, is_system
 from dualtrack.engine.stores.protocol import Place, Put
@@ -127,7 +128,14 @@ class _Restoring:
             task.committed += len(writing)
 
     def _read(self, row: Row) -> MetaFile | Unreadable | None:
-        return self._reader.read(os.fsencode(_path(self._root, row)))
+        path = os.fsencode(_path(self._root, row))
+        if row.present and row.name is MetaName.XL_META:
+            return self._reader.read(path)  # which hides an xl.json
+        found = self._reader.read_object(os.path.dirname(path))
+        if isinstance(found, MetaFile) and found.name is not row.name:
+            why = f"lies as {found.name.file}, and its row is of an {row.name.file}"
+            return Unreadable("name", why, False)
+        return found
 
     def _decide(
         self,
@@ -205,6 +213,7 @@ class _Restoring:
             row.data,
             b"" if is_system(row.bucket) else summary(meta).pack(),
             versions=len(meta.versions),
+            name=row.name,
         )
         return Put(Row.of(row.bucket, row.key, generation, draft), draft.summary, "any", draft.versions)
 
@@ -301,4 +310,4 @@ def lower_marker(task: Task, now: datetime) -> None:
 
 
 def _path(root: str, row: Row) -> str:
-    return f"{root}/{naming.meta_path(row.bucket, row.key)}"
+    return f"{root}/{row.path}"

@@ -15,6 +15,9 @@ import struct
 from dataclasses import dataclass
 from enum import IntEnum
 
+from dualtrack.engine import naming
+from dualtrack.engine.naming import MetaName
+
 _GENERATION = struct.Struct(">IQ")
 _FINGERPRINT = struct.Struct(">QQqq")
 
@@ -101,6 +104,7 @@ class RowDraft:
     origin: RowOrigin = RowOrigin.FS
     #: How many versions `data` holds, for the store's counters.
     versions: int = 1
+    name: MetaName = MetaName.XL_META
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +120,7 @@ class Row:
     gid: int
     mtime_ns: int
     data: bytes
+    name: MetaName = MetaName.XL_META
 
     @classmethod
     def of(cls, bucket: str, key: str, generation: Generation, draft: RowDraft) -> Row:
@@ -131,6 +136,7 @@ class Row:
             draft.gid,
             draft.mtime_ns,
             draft.data,
+            draft.name,
         )
 
     @classmethod
@@ -139,6 +145,11 @@ class Row:
     ) -> Row:
         """The row that says "deleted at this generation", so that no older read resurrects the object."""
         return cls(bucket, key, generation, RowState.TOMBSTONE, origin, NO_FILE, 0, 0, 0, 0, b"")
+
+    @property
+    def path(self) -> str:
+        """Its file, relative to the drive."""
+        return naming.meta_path(self.bucket, self.key, self.name)
 
     @property
     def present(self) -> bool:
@@ -155,6 +166,7 @@ class Row:
             self.gid,
             self.mtime_ns,
             self.data,
+            self.name,
         ) == (
             other.state,
             other.origin,
@@ -164,6 +176,7 @@ class Row:
             other.gid,
             other.mtime_ns,
             other.data,
+            other.name,
         )
 
 

@@ -21,7 +21,7 @@ from dualtrack.engine.drafts import settle_journal
 from dualtrack.engine.judging import Verdict
 from dualtrack.engine.migrate import VANISHED
 from dualtrack.engine.owner_api import OwnerApi, OwnerInfo
-from dualtrack.engine.places import file_exists, meta_file
+from dualtrack.engine.places import object_exists
 from dualtrack.engine.repair import records
 from dualtrack.engine.sampling import MILLION, Sample, bound_ppm
 from dualtrack.engine.stores.protocol import Place
@@ -99,7 +99,7 @@ class SampledVerification:
         either = lambda bucket, key: uniform(bucket, key) or wide(bucket, key)  # noqa: E731
         for place, entry in candidates.in_index(task.owner, either, self._tick):
             if uniform(*place):
-                if not file_exists(meta_file(task.drive.path, place)):
+                if not object_exists(task.drive.path, place):
                     yield place
             elif place not in repaired and (stratum := _stratum(entry, now_ns)):
                 self.closer[place] = stratum

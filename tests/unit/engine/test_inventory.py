@@ -182,7 +182,7 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_listed(drives: Callable[[s
     found = list(inventory(Drive.open(root), tally, buckets=["anon"]))
     assert {entry.key for entry in found} == {"dup-case", "latin1", "no-ctype"}
     assert {(problem.key, problem.reason) for problem in tally.problems} >= {
-        ("old", "xl-json"),
+        ("old", "legacy-object"),
         ("link", "symlink"),
         ("elsewhere", "symlink"),
     }

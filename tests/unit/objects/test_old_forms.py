@@ -11,7 +11,7 @@ import old_forms
 from dualtrack.engine.objects.errors import Undecodable
 from dualtrack.engine.objects.layer import ObjectLayer
 from dualtrack.engine.objects.types import Attributes, Span
-from layers import Body, new_drive, opened
+from layers import Body, new_drive, opened, sweep
 
 CONTENT = b"part file of an early RustFS ".ljust(2 * 1_048_576 + 333, b"-")
 
@@ -28,9 +28,11 @@ def layer(drive: Path) -> Iterator[ObjectLayer]:
         yield layer
 
 
-def put(drive: Path, name: str) -> None:
+def put(drive: Path, name: str, file: str = "xl.meta") -> Path:
     (drive / "bucket" / name).mkdir()
-    (drive / "bucket" / name / "xl.meta").write_bytes((old_forms.FOLDER / name).read_bytes())
+    path = drive / "bucket" / name / file
+    path.write_bytes((old_forms.FOLDER / name).read_bytes())
+    return path
 
 
 def content(layer: ObjectLayer, name: str, span: Span | None = None) -> bytes:
@@ -63,11 +65,21 @@ def test_part_files_of_early_rustfs_are_served(drive: Path, layer: ObjectLayer) 
     assert content(layer, "old") == CONTENT
 
 
+@pytest.mark.parametrize("file", ["xl.meta", "xl.json"])
+@pytest.mark.parametrize("mode", ["fs/0", "fs/1", "kv_primary/1/false", "kv_only"])
 @pytest.mark.parametrize("name", ["xl-json", "xl-json-two-parts"])
 def test_an_object_from_before_versions_is_shown_and_left_alone(
-    drive: Path, layer: ObjectLayer, name: str
+    drive: Path, mode: str, name: str, file: str
 ) -> None:
-    put(drive, name)
+    with opened(drive, "fs/1") as layer:
+        layer.create_bucket("bucket")
+        path = put(drive, name, file)
+        sweep(layer)
+    with opened(drive, mode) as layer:
+        shown_and_left_alone(layer, path, name)
+
+
+def shown_and_left_alone(layer: ObjectLayer, path: Path, name: str) -> None:
     seen = next(f for f in old_forms.fixtures() if f.name == name).seen[0]
     stored = layer.stat("bucket", name, None)
     assert (stored.size, stored.etag, stored.modified_ns) == (seen.size, seen.etag, seen.time)
@@ -80,7 +92,8 @@ def test_an_object_from_before_versions_is_shown_and_left_alone(
     ):
         with pytest.raises(Undecodable):
             attempt()
-    assert (drive / "bucket" / name / "xl.meta").read_bytes() == (old_forms.FOLDER / name).read_bytes()
+    assert list(path.parent.iterdir()) == [path]
+    assert path.read_bytes() == (old_forms.FOLDER / name).read_bytes()
 
 
 def test_a_write_beside_an_object_from_before_versions_keeps_it(drive: Path, layer: ObjectLayer) -> None:

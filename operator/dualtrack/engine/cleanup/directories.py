@@ -16,6 +16,7 @@ from dualtrack.engine.cleanup import preconditions, records
 from dualtrack.engine.cleanup.records import DirectoryRecord, HeldFile
 from dualtrack.engine.listing import data_directories
 from dualtrack.engine.marker import MarkerState
+from dualtrack.engine.naming import MetaName
 from dualtrack.engine.rows import Row
 from dualtrack.engine.task import Task
 from dualtrack.errors import IncompleteError, MarkerError
@@ -128,6 +129,9 @@ def _blocked(root: str, path: str, row: Row | None, gone: frozenset[str] | set[s
                 if f"{path}/{entry.name}" in gone:
                     continue
                 if not entry.is_dir(follow_symlinks=False):
+                    if row is not None and row.name is MetaName.XL_JSON and entry.name.startswith("part."):
+                        in_use = True  # content from before data directories
+                        continue
                     return f"holds the file {entry.name}"
                 in_use = True
                 if entry.name not in own and row is not None and _holds_parts(entry.path):

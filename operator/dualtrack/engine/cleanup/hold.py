@@ -1,4 +1,4 @@
-"""`cleanup hold`: move each superfluous `xl.meta` to `.dualtrack/hold/`, so that it can still be looked at.
+"""`cleanup hold`: move superfluous metadata files to `.dualtrack/hold/`, so that they can still be looked at.
 
 Before the first of them every file is held against its row (`survey`). A batch is: judge each file against
 its row, under the objects' stripe locks → write down which files will move (durable) → rename → flush both
@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
-from dualtrack.engine import files, naming
+from dualtrack.engine import files
 from dualtrack.engine.cleanup import identity, preconditions, records, survey
 from dualtrack.engine.cleanup.judge import Verdict, judge
 from dualtrack.engine.cleanup.records import HeldFile
@@ -86,15 +86,15 @@ class _Holding:
 
     def _judge(self, row: Row, dirty: bool) -> HeldFile | None:
         task = self._task
-        path = f"{self._root}/{naming.meta_path(row.bucket, row.key)}"
-        file = self._reader.read(os.fsencode(path))
+        directory = f"{self._root}/{os.path.dirname(row.path)}"
+        file = self._reader.read_object(os.fsencode(directory))
         verdict = judge(row, file, dirty=dirty, trust_floor=self._trust_floor, cut_over_ns=self._cut_over_ns)
         task.counts[verdict] += 1
         if verdict.is_trouble:
             task.name(f"{row.bucket}/{row.key}: {_reason(verdict, file)}")
         if not verdict.may_go or not isinstance(file, MetaFile):
             return None
-        return self._record(row, file, os.lstat(os.path.dirname(path)))
+        return self._record(row, file, os.lstat(directory))
 
     def _record(self, row: Row, file: MetaFile, directory: os.stat_result) -> HeldFile:
         return HeldFile(
@@ -114,6 +114,7 @@ class _Holding:
             directory_mtime_ns=directory.st_mtime_ns,
             term=row.generation.term,
             counter=row.generation.counter,
+            name=int(file.name),
         )
 
     def _move(self, moving: list[HeldFile], done: tuple[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""Whether an `xl.meta` may be taken away, seen from its row: a pure function of both.
+"""Whether a metadata file may be taken away, seen from its row: a pure function of both.
 
 Only a file that its row makes superfluous may go: one that says exactly what the row says, so that a restore
 gives it back as it was, or one that the row has left behind (an object written or deleted in `kv_only`, which
@@ -57,8 +57,9 @@ def judge(
 
 def _same(row: Row, file: MetaFile) -> bool:
     """Bytes, and all that a restore sets. No inode: a drive that was copied has others."""
-    return (row.state, row.data, row.mode, row.uid, row.gid, row.mtime_ns) == (
+    return (row.state, row.name, row.data, row.mode, row.uid, row.gid, row.mtime_ns) == (
         RowState.PRESENT,
+        file.name,
         file.data,
         file.mode,
         file.uid,

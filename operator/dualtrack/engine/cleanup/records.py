@@ -20,6 +20,7 @@ import xxhash
 
 from dualtrack.engine import drive as drives
 from dualtrack.engine import naming
+from dualtrack.engine.naming import MetaName
 from dualtrack.engine.owner_api import OwnerApi
 from dualtrack.engine.rows import Fingerprint, Generation, Row
 from dualtrack.engine.stores.protocol import Place
@@ -51,6 +52,8 @@ class HeldFile:
     directory_mtime_ns: int
     term: int
     counter: int
+    name: int = 0
+    """The number of its `MetaName`; records of earlier builds say none."""
 
     @property
     def place(self) -> Place:
@@ -63,7 +66,7 @@ class HeldFile:
 
     @property
     def source(self) -> str:
-        return naming.meta_path(self.bucket, self.key)
+        return naming.meta_path(self.bucket, self.key, MetaName(self.name))
 
     @property
     def directory(self) -> str:

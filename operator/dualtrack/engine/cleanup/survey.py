@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dualtrack.engine.cleanup import preconditions
 from dualtrack.engine.cleanup.judge import Verdict as Fate
 from dualtrack.engine.cleanup.judge import judge as judge_fate
+from dualtrack.engine.drafts import file_of
 from dualtrack.engine.judging import Evidence, Verdict, judge
 from dualtrack.engine.listing import DirectoryReader, Found, Problem
 from dualtrack.engine.metafile import MetaFile, Unreadable
@@ -127,7 +128,7 @@ _FATES = {
 def _file(seen: Evidence) -> MetaFile | Unreadable | None:
     match seen.file:
         case Found() as found:
-            return MetaFile(found.fingerprint, found.mode, found.uid, found.gid, found.data)
+            return file_of(found)
         case Problem() as problem:
             return Unreadable(problem.reason, problem.message, problem.transient)
         case None:

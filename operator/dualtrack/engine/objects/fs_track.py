@@ -51,10 +51,10 @@ class FsTrack:
         return os.path.join(self.object_directory(bucket, key), str(uuid.UUID(bytes=data_dir)))
 
     def read(self, bucket: str, key: str) -> MetaFile | None:
-        """The object's `xl.meta`, or None if there is none. `Unavailable` if the drive does not say."""
-        found = self._reader.read(self._meta_path(bucket, key))
+        """The object's metadata file, or None if there is none. `Unavailable` if the drive does not say."""
+        found = self._reader.read_object(naming.raw(self.object_directory(bucket, key)))
         if isinstance(found, Unreadable):
-            raise Unavailable(f"{bucket}/{key}: its xl.meta {found.message}", bucket, key)
+            raise Unavailable(f"{bucket}/{key}: its metadata {found.message}", bucket, key)
         return found
 
     def status(self, bucket: str, key: str) -> os.stat_result | None:

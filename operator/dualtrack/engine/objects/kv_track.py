@@ -169,12 +169,30 @@ def draft_of(bucket: str, meta: XlMeta, data: bytes, file: MetaFile | None) -> R
             versions=versions,
         )
     status = file.fingerprint
-    return RowDraft(status, file.mode, file.uid, file.gid, status.mtime_ns, data, packed, versions=versions)
+    return RowDraft(
+        status,
+        file.mode,
+        file.uid,
+        file.gid,
+        status.mtime_ns,
+        data,
+        packed,
+        versions=versions,
+        name=file.name,
+    )
 
 
 def resident_draft(file: MetaFile) -> RowDraft:
     """The row of a file that cannot be decoded, or was waived: it says "read the file"."""
     status = file.fingerprint
     return RowDraft(
-        status, file.mode, file.uid, file.gid, status.mtime_ns, file.data, b"", RowState.FS_RESIDENT
+        status,
+        file.mode,
+        file.uid,
+        file.gid,
+        status.mtime_ns,
+        file.data,
+        b"",
+        RowState.FS_RESIDENT,
+        name=file.name,
     )

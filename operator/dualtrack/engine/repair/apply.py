@@ -22,6 +22,7 @@ from dualtrack.engine.judging import Evidence, judge
 from dualtrack.engine.listing import Found, Problem
 from dualtrack.engine.marker import CONTROL
 from dualtrack.engine.metafile import MetaFile, MetaReader
+from dualtrack.engine.naming import MetaName
 from dualtrack.engine.objects.kv_track import draft_of
 from dualtrack.engine.pairing import read_many
 from dualtrack.engine.put_back import Writer
@@ -117,6 +118,8 @@ class _Run:
     def _choose(self, place: Place, seen: Evidence) -> Choice:
         verdict = judge(seen, self._setting.floor, final=self._final)
         choice = choose(seen, verdict, self._setting)
+        if choice.action is Action.WRITE_FILE and _other_name(seen):
+            return Choice(Action.REFUSE, "its file has another name than its row's; run migrate")
         if choice.action is Action.WRITE_FILE and (why := self._unwritable(place, seen)):
             return Choice(Action.REFUSE, why)
         return choice
@@ -153,6 +156,7 @@ class _Run:
             versions_of(row),
             before,
             after,
+            int(_name(seen)),
         )
 
     def _change(self, changes: list[_Change]) -> None:
@@ -176,7 +180,7 @@ class _Run:
     def _change_files(self, changes: list[_Change]) -> None:
         written: list[Row] = []
         for change in changes:
-            path = self._path(change.record.place)
+            path = self._path(change.record)
             kept = change.record.kept(self._root, "meta")
             if change.action is Action.HOLD_FILE:
                 files.rename_exclusive(path, kept)
@@ -187,7 +191,7 @@ class _Run:
         files.sync_directory(records.folder(self._root, self._task.fence))
         for change in changes:
             if change.action is Action.HOLD_FILE:
-                files.sync_directory(os.path.dirname(self._path(change.record.place)))
+                files.sync_directory(os.path.dirname(self._path(change.record)))
         if written:
             self._writer.place(self._writer.stage(written))
 
@@ -214,7 +218,7 @@ class _Run:
         """The row again, with the fingerprint of the file that was written from it."""
         row = change.seen.row
         assert row is not None
-        path = self._path(change.record.place)
+        path = self._path(change.record)
         files.drop_cached(path)
         found = MetaReader().read(os.fsencode(path))
         if not isinstance(found, MetaFile) or found.data != row.data:
@@ -223,13 +227,24 @@ class _Run:
                 f"changes files on this drive; what was there is in {CONTROL}/undo"
             )
         self._task.counts["verified"] += 1
-        draft = draft_of(row.bucket, xlmeta.decode(row.data), row.data, found)
+        draft = draft_of(row.bucket, xlmeta.decode(row.data), row.data, replace(found, name=row.name))
         return Put(
             Row.of(row.bucket, row.key, change.record.generation, draft), draft.summary, "any", draft.versions
         )
 
-    def _path(self, place: Place) -> str:
-        return f"{self._root}/{naming.meta_path(*place)}"
+    def _path(self, record: Repaired) -> str:
+        return f"{self._root}/{record.path}"
+
+
+def _name(seen: Evidence) -> MetaName:
+    """The file that the repair is about: the one that is there, else the row's."""
+    if isinstance(seen.file, Found):
+        return seen.file.name
+    return seen.row.name if seen.row is not None else MetaName.XL_META
+
+
+def _other_name(seen: Evidence) -> bool:
+    return isinstance(seen.file, Found) and seen.row is not None and seen.file.name is not seen.row.name
 
 
 def needed_directories(meta: XlMeta) -> Iterator[bytes]:
@@ -238,7 +253,7 @@ def needed_directories(meta: XlMeta) -> Iterator[bytes]:
         body = version.body
         if not isinstance(body, ObjectBody) or (name := attributes.data_dir(body)) is None:
             continue
-        inline = attributes.is_inline(body, version.version_key in meta.inline)
+        inline = attributes.is_inline(body, meta.inline_entry(version) is not None)
         if not inline and body.size > 0 and not attributes.internal(body, "transition-status"):
             yield name.encode()
 

@@ -19,8 +19,9 @@ from dataclasses import asdict, dataclass
 
 import xxhash
 
-from dualtrack.engine import files, frames
+from dualtrack.engine import files, frames, naming
 from dualtrack.engine.marker import CONTROL
+from dualtrack.engine.naming import MetaName
 from dualtrack.engine.owner_api import OwnerApi
 from dualtrack.engine.rows import Generation, Row
 from dualtrack.engine.stores.protocol import Place
@@ -49,6 +50,13 @@ class Repaired:
     versions: int
     file_before: str
     file_after: str
+    #: The number of its file's `MetaName`; records of earlier builds say none.
+    name: int = 0
+
+    @property
+    def path(self) -> str:
+        """Its file, relative to the drive."""
+        return naming.meta_path(self.bucket, self.key, MetaName(self.name))
 
     @property
     def place(self) -> Place:

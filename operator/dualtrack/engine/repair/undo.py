@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from enum import Enum
 
-from dualtrack.engine import files, naming
+from dualtrack.engine import files
 from dualtrack.engine.authority import require_files_lead
 from dualtrack.engine.cleanup import preconditions
 from dualtrack.engine.listing import DirectoryReader, Found, Problem
@@ -108,7 +108,7 @@ class _Undoing:
 
     def _give_file_back(self, record: Repaired, file: Found | Problem | None) -> None:
         """Whichever of the repair's steps was the last before a crash, what was kept says what to do."""
-        path = f"{self._root}/{naming.meta_path(*record.place)}"
+        path = f"{self._root}/{record.path}"
         kept = record.kept(self._root, "meta")
         if record.action == Action.HOLD_FILE:
             if file is None and os.path.lexists(kept):

@@ -2,8 +2,8 @@
 
 No store is trusted to check (LMDB checks nothing), so every value carries its own proof. Layout, big-endian:
 
-    magic "DR" | schema u8 | state u8 | origin u8 | 0 | generation (u32, u64) | fingerprint (u64 inode, u64
-    size, i64 mtime, i64 ctime) | mode u32 | uid u32 | gid u32 | mtime i64 | check of the summary u64 |
+    magic "DR" | schema u8 | state u8 | origin u8 | name u8 | generation (u32, u64) | fingerprint (u64 inode,
+    u64 size, i64 mtime, i64 ctime) | mode u32 | uid u32 | gid u32 | mtime i64 | check of the summary u64 |
     versions u32 | length u32 | XXH3-128 | payload
 
 The XXH3-128 goes over drive id, bucket, key, header and payload; through the check of the summary it also
@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import xxhash
 
+from dualtrack.engine.naming import MetaName
 from dualtrack.engine.rows import Fingerprint, Generation, Row, RowOrigin, RowState
 from dualtrack.engine.stores import keys
 from dualtrack.errors import StoreCorruptError, StoreVersionError
@@ -30,6 +31,7 @@ _SMALL_CHECK = 8
 OVERHEAD = _HEADER.size + _CHECK
 _STATES = {int(state): state for state in RowState}
 _ORIGINS = {int(origin): origin for origin in RowOrigin}
+_NAMES = {int(name): name for name in MetaName}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ def pack(drive: bytes, full: bytes, row: Row, versions: int, check: int) -> byte
         SCHEMA,
         row.state,
         row.origin,
-        0,
+        row.name,
         row.generation.term,
         row.generation.counter,
         fingerprint.inode,
@@ -88,7 +90,7 @@ def unpack(drive: bytes, full: bytes, value: bytes) -> Stored:
         schema,
         state,
         origin,
-        _,
+        name,
         term,
         counter,
         inode,
@@ -122,6 +124,7 @@ def unpack(drive: bytes, full: bytes, value: bytes) -> Stored:
         gid,
         mtime,
         payload,
+        _NAMES[name],
     )
     return Stored(row, versions, check)
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+import old_forms
 from dualtrack.engine.drive import Drive
 from dualtrack.engine.lock import DriveLock, known_fence
 from dualtrack.engine.migrate import Sweep
@@ -25,6 +26,7 @@ from dualtrack.engine.owner import Owner, OwnerSettings
 from dualtrack.engine.pace import Pace
 from dualtrack.engine.task import Task
 from dualtrack.engine.verify import Verification
+from layers import new_drive
 
 Tree = dict[str, tuple[object, ...]]
 
@@ -62,11 +64,11 @@ class Bench:
         self.run(lambda task: Verification(task).run())
 
     def metas(self) -> list[str]:
-        """Every `xl.meta` below a bucket."""
+        """The directory of every `xl.meta` and `xl.json` below a bucket."""
         found = []
         for parent, _, names in os.walk(self.drive):
             relative = os.path.relpath(parent, self.drive)
-            if not relative.startswith(".") and "xl.meta" in names:
+            if not relative.startswith(".") and {"xl.meta", "xl.json"} & {*names}:
                 found.append(relative)
         return sorted(found)
 
@@ -148,6 +150,31 @@ def migrated_tiny(minio_drive: Path, tmp_path_factory: pytest.TempPathFactory) -
         _copied(minio_drive / name, drive / name)
     Bench(drive, drive / ".dualtrack" / "store").migrate()
     return drive
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Bench:
+    """A drive with an object of every old form, migrated and verified. Keys of JSON under the old file name
+    begin with `xl.json`, their parts lie beside it.
+    """
+    drive = new_drive(tmp_path / "d1")
+    for fixture in old_forms.fixtures():
+        _object(drive, fixture.name, "xl.meta", fixture.data)
+        if fixture.form == "json":
+            directory = _object(drive, f"xl.json/{fixture.name}", "xl.json", fixture.data)
+            for number in (1, 2):
+                (directory / f"part.{number}").write_bytes(b"a shard")
+    bench = Bench(drive, drive / ".dualtrack" / "store")
+    bench.migrate()
+    return bench
+
+
+def _object(drive: Path, key: str, name: str, data: bytes) -> Path:
+    directory = drive / "old" / key
+    directory.mkdir(parents=True)
+    (directory / name).write_bytes(data)
+    (directory / name).chmod(0o640)
+    return directory
 
 
 @pytest.fixture

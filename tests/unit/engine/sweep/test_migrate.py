@@ -145,7 +145,9 @@ def test_a_quarantined_object_that_is_deleted_leaves_the_quarantine(
     assert rows_of(bench)[some].state is RowState.TOMBSTONE
 
 
-def test_a_form_before_xl_meta_is_quarantined_and_stays(bench: Bench, some: tuple[str, str]) -> None:
+def test_a_file_under_another_forms_name_is_quarantined_and_stays(
+    bench: Bench, some: tuple[str, str]
+) -> None:
     path = bench.file(*some)
     path.rename(path.with_name("xl.json"))
     for _ in range(2):
