@@ -69,7 +69,7 @@ def test_a_snapshot_keeps_the_name(old, tmp_path: Path) -> None:
     assert rows(copied)[JSON].name is MetaName.XL_JSON
 
 
-def test_a_file_that_its_server_has_renamed_differs_and_is_neither_held_nor_overwritten(old) -> None:
+def test_a_file_that_its_server_has_renamed_differs_and_is_not_held(old) -> None:
     path = old.drive / "old" / JSON / "xl.json"
     path.rename(path.with_name("xl.meta"))
     with pytest.raises(DifferenceError, match="attributes"):
@@ -77,6 +77,12 @@ def test_a_file_that_its_server_has_renamed_differs_and_is_neither_held_nor_over
     with pytest.raises((DifferenceError, RefusedError)):
         old.run(hold)
     assert path.with_name("xl.meta").exists()
+
+
+def test_a_restore_puts_no_xl_json_beside_an_xl_meta(old) -> None:
+    path = old.drive / "old" / JSON / "xl.json"
+    old.run(hold)
+    path.with_name("xl.meta").write_bytes(old_forms.fixtures()[0].data)
     with pytest.raises(DifferenceError, match=r"lies as xl\.meta"):
         old.run(restore)
     assert not path.exists()
