@@ -1,0 +1,160 @@
+"""A repair and its undo, killed on entry of every system call that changes something, and run again.
+
+`strace` kills the real command line; nothing in the product knows of it. After each kill no object is without
+a file and nothing that was there is lost; after the next run all is equal; after the undo all is as it was.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from dualtrack.engine.rows import Row
+from planting import PLANTS
+from smalldrive import BUCKET, small_bench
+from sweepbench import Bench
+
+CALLS = ("rename", "renameat2", "link", "linkat", "mkdir", "fsync", "fdatasync")
+KEYS = ("03", "04")
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What is broken, the strategy that mends it, and the options that it needs."""
+
+    plant: str
+    words: tuple[str, ...]
+
+
+CASES = {
+    "sync-to-fs": Case("stale row", ("--strategy", "sync-to-fs", "--accept-newer", "--server-stopped")),
+    "sync-to-fs, no file": Case("extra row", ("--strategy", "sync-to-fs", "--server-stopped")),
+    "sync-to-kv": Case("stale row", ("--strategy", "sync-to-kv")),
+    "use-fs": Case("extra row", ("--strategy", "use-fs")),
+}
+
+
+def command(bench: Bench, *words: str) -> list[str]:
+    main = "import sys; from dualtrack.cli.main import main; sys.exit(main())"
+    return [
+        *(sys.executable, "-c", main, "engine", *words),
+        *("--drive", str(bench.drive), "--store", str(bench.store)),
+    ]
+
+
+def traced(arguments: list[str], *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["strace", "-f", "-qq", *options, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+    )
+
+
+def ends(bench: Bench, *words: str) -> int:
+    done = subprocess.run(command(bench, *words), capture_output=True, text=True, timeout=120)
+    assert done.returncode in (0, 2, 51), done.stderr
+    return done.returncode
+
+
+def points(arguments: list[str], log: Path) -> list[tuple[str, int]]:
+    """Each call of an undisturbed run, by name and number on its busiest thread."""
+    done = traced(arguments, "-ff", "-o", str(log), "-e", "trace=" + ",".join(CALLS))
+    assert done.returncode == 0, done.stderr
+    counts = dict.fromkeys(CALLS, 0)
+    for path in log.parent.glob(log.name + ".*"):
+        found = re.findall(r"^(\w+)\(", path.read_text(errors="replace"), re.MULTILINE)
+        for name in CALLS:
+            counts[name] = max(counts[name], found.count(name))
+    return [(name, number) for name in CALLS for number in range(1, counts[name] + 1)]
+
+
+def killed(arguments: list[str], call: str, number: int) -> bool:
+    done = traced(arguments, "-e", f"trace={call}", "-e", f"inject={call}:signal=SIGKILL:when={number}")
+    assert done.returncode in (0, -signal.SIGKILL, 128 + signal.SIGKILL), done.stderr
+    return done.returncode != 0
+
+
+def everything(bench: Bench) -> tuple[dict[str, bytes], dict[str, object]]:
+    """Files by path, and what the rows say, but for their generations."""
+    with bench.owner() as owner:
+        rows: list[Row] = owner.scan(None, 1_000)
+    found = {str(path): path.read_bytes() for path in bench.drive.glob(f"{BUCKET}/*/xl.meta")}
+    return found, {row.key: (row.state, row.data, row.mode, row.mtime_ns) for row in rows}
+
+
+def nothing_is_lost(bench: Bench, before: dict[str, bytes]) -> bool:
+    """Each file that was there is there, or kept; and no object that had one is without."""
+    kept = {path.read_bytes() for path in bench.drive.glob(".dualtrack/undo/**/*.meta")}
+    return all(
+        Path(path).is_file() and (Path(path).read_bytes() == data or data in kept)
+        for path, data in before.items()
+    )
+
+
+@pytest.fixture
+def broken(minio_drive: Path, tmp_path: Path) -> Callable[[str], Bench]:
+    """A drive with two defects, copied afresh for each kill."""
+    made: dict[str, Path] = {}
+
+    def copy(plant: str) -> Bench:
+        if plant not in made:
+            made[plant] = folder = tmp_path / plant.replace(" ", "-")
+            folder.mkdir()
+            bench = small_bench(minio_drive, folder, 10)
+            bench.migrate()
+            bench.verify()
+            with bench.owner() as owner:
+                for key in KEYS:
+                    PLANTS[plant][0](bench.drive, owner, (BUCKET, key))
+        target = tmp_path / "copy"
+        shutil.rmtree(target, ignore_errors=True)
+        subprocess.run(["cp", "--archive", str(made[plant]), str(target)], check=True)
+        return Bench(target / "drive", target / "small-store")
+
+    return copy
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_repair_killed_at_every_call(broken: Callable[[str], Bench], tmp_path: Path, case: str) -> None:
+    plant, words = CASES[case].plant, CASES[case].words
+    kills = 0
+    for call, number in points(command(broken(plant), "repair", *words), tmp_path / "log"):
+        bench = broken(plant)
+        before = everything(bench)
+        kills += killed(command(bench, "repair", *words, "--run-id", "first"), call, number)
+        assert nothing_is_lost(bench, before[0]), (call, number)
+        assert ends(bench, "repair", *words, "--run-id", "second") == 0
+        assert ends(bench, "verify") == 0, (call, number)
+        for run in ("second", "first"):
+            assert ends(bench, "repair", "undo", run, *words[-1:] * ("--server-stopped" in words)) in (0, 2)
+        assert everything(bench) == before, (call, number)
+    assert kills > 10
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_an_undo_killed_at_every_call(broken: Callable[[str], Bench], tmp_path: Path, case: str) -> None:
+    plant, words = CASES[case].plant, CASES[case].words
+    undo = ("repair", "undo", "first", *words[-1:] * ("--server-stopped" in words))
+    bench = broken(plant)
+    assert ends(bench, "repair", *words, "--run-id", "first") == 0
+    kills = 0
+    for call, number in points(command(bench, *undo), tmp_path / "log"):
+        bench = broken(plant)
+        before = everything(bench)
+        assert ends(bench, "repair", *words, "--run-id", "first") == 0
+        kills += killed(command(bench, *undo), call, number)
+        assert nothing_is_lost(bench, before[0]), (call, number)
+        assert ends(bench, *undo) == 0
+        assert everything(bench) == before, (call, number)
+    assert kills > 10
