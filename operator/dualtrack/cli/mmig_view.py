@@ -247,4 +247,16 @@ def explain(migration: Mapping[str, Any]) -> RenderableType:
         if gate.get("message"):
             line.append(f". {gate['message']}")
         lines.append(line)
+    if sample := status.get("sample"):
+        lines.append(Text(sampled(sample)))
     return Group(*lines)
+
+
+def sampled(sample: Mapping[str, Any]) -> str:
+    """The last sampled check: how much it looked at, what that shows, and when everything will be seen."""
+    rounds = sample.get("rounds")
+    turn = f"round {(sample.get('round', 0) % rounds) + 1} of {rounds}" if rounds else "one round"
+    return (
+        f"sampled check: {count(sample.get('objects', 0))} objects equal, so that at most "
+        f"{count(sample.get('atMostPpm'))} in a million differ ({turn}, {sample.get('time', '?')})"
+    )

@@ -113,6 +113,12 @@ def test_a_gate_without_a_statistical_bound_is_explained_without_one() -> None:
     assert "consistency: Pass: 0 bad of 169 (the limit is 0)" in text
 
 
+def test_the_last_sampled_check_is_explained_by_what_it_shows() -> None:
+    sample = {"time": "2026-11-21T15:00:00Z", "round": 102, "rounds": 100, "objects": 29956, "atMostPpm": 100}
+    text = " ".join(narrow(mmig_view.explain(migration(sample=sample))).split())
+    assert "29,956 objects equal, so that at most 100 in a million differ (round 3 of 100" in text
+
+
 def test_a_migration_that_nobody_took_up_is_shown_too() -> None:
     assert "waiting for the operator" in shown({"metadata": {"name": "main"}, "spec": {}})
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from dualtrack.waivers import list_digest
+from dualtrack.cli.main import parser
+from dualtrack.waivers import list_digest, waiver_id
 from outside import Operator
 
 At = Callable[[str], Operator]
@@ -87,6 +88,37 @@ def test_quarantined_objects_that_nobody_waived_hold_the_verification(at: At) ->
     operator.step()
     assert operator.status["pause"]["cause"] == "VerificationDiffers"
     assert "bucket/a" in operator.status["pause"]["message"]
+
+
+def test_a_verification_is_told_what_is_waived_and_passes_with_it(at: At) -> None:
+    """However many there are: ids, not names, go with the Job, and the digest of all comes back."""
+    operator = at("FullOut/FullVerify")
+    waived = [{"drive": "data", "bucket": "b", "key": f"k{n}", "sha256": f"{n:064x}"} for n in range(200)]
+    operator.world.migration["spec"]["completing"]["waivers"] = [{**w, "reason": "known"} for w in waived]
+    operator.pass_time(10)
+    (name,) = (n for n in operator.world.created_jobs if "full-verify" in n)
+    job = operator.world.jobs[name]
+    arguments = job["spec"]["template"]["spec"]["containers"][0]["args"]
+    ids = {waiver_id(w["bucket"], w["key"], w["sha256"]) for w in waived}
+    assert parser(arguments).parse_args(arguments).waivers == ids
+    operator.world.advance(60)
+    job["_result"]["counts"] |= {"quarantined": 200, "unwaived": 0}
+    job["_result"]["waiversDigest"] = list_digest(ids)
+    operator.step()
+    assert operator.place == "FullOut/Observing"
+
+
+def test_a_repair_is_told_of(at: At) -> None:
+    """H23: it mends the object and hides the fault; whoever watches has to hear of it."""
+    operator = at("FullOut/FullVerify")
+    operator.pass_time(10)
+    operator.world.advance(60)
+    (name,) = (n for n in operator.world.created_jobs if "full-verify" in n)
+    operator.world.jobs[name]["_result"]["counts"]["repairedSince"] = 3
+    operator.step()
+    (event,) = (e for e in operator.world.events if e.reason == "Repaired")
+    assert event.type == "Warning"
+    assert event.message.startswith("3 objects were repaired")
 
 
 def test_another_drive_under_the_mount_is_noticed(at: At) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from dualtrack.api.phases import OnFailure
+from dualtrack.cli.main import parser
 from outside import Operator
 
 At = Callable[[str], Operator]
@@ -61,6 +62,15 @@ def test_none_runs_where_not_every_object_is_on_both_tracks(checking: At, place:
     while operator.place == place:
         operator.pass_time(5)
         assert operator.place != place or checks(operator) == []
+
+
+def test_the_engine_takes_its_command_line(checking: At) -> None:
+    operator = checking("FullOut/Observing")
+    operator.pass_time(5)
+    (arguments,) = checks(operator)
+    parsed = parser(arguments).parse_args(arguments)
+    assert (parsed.verb, parsed.sample_ppm, parsed.seed, parsed.round) == ("verify", 10_000, "mig-1", 0)
+    assert parsed.client_only
 
 
 def test_finished_ones_do_not_pile_up(checking: At) -> None:
