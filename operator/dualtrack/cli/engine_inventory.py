@@ -1,4 +1,7 @@
-"""`dualtrack engine inventory`: what a drive holds. It reads files, needs no store and writes nothing.
+"""`dualtrack engine inventory`: what a drive holds, or what several drives of one server hold together.
+
+It reads files, needs no store and writes nothing. One drive gives its own view; several give the view that
+their sets' quorum gives, and drives that deviate from it are named.
 
 What cannot be read is named on standard error, each with its class, and a listing then ends with the exit
 code of IncompleteError: a list with silent gaps would be worse than none. A summary counts what is damaged or
@@ -19,6 +22,8 @@ from dualtrack.cli.jobresult import Outcome, add_job_arguments, write_result
 from dualtrack.engine.drive import Drive
 from dualtrack.engine.entries import Entry, json_text
 from dualtrack.engine.inventory import Counts, Tally, count_inodes, inventory
+from dualtrack.engine.sets.topology import group
+from dualtrack.engine.sets.view import DriveSource, SetView
 from dualtrack.errors import IncompleteError, UsageError
 
 if TYPE_CHECKING:
@@ -31,7 +36,13 @@ def add_parser(subparsers: Subparsers) -> None:
     """Declare the verb."""
     summary = "list every version on a drive, or count them by bucket"
     parser = subparsers.add_parser("inventory", help=summary, description=summary)
-    parser.add_argument("--drive", action="append", required=True, metavar="DIR", help="a server's drive")
+    parser.add_argument(
+        "--drive",
+        action="append",
+        required=True,
+        metavar="DIR",
+        help="a server's drive; all drives of the server together give what its S3 API lists",
+    )
     parser.add_argument("--bucket", action="append", metavar="NAME", help="only this bucket; may be repeated")
     parser.add_argument(
         "--format",
@@ -49,15 +60,17 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the inventory. IncompleteError where something could not be read."""
-    if len(arguments.drive) > 1:
-        raise UsageError("--drive: this release reads one drive at a time; call it once per drive")
-    drive = Drive.open(arguments.drive[0])
-    buckets = drive.buckets()
+    drives = [Drive.open(path) for path in arguments.drive]
+    view = SetView(group(drives), [DriveSource.of(drive) for drive in drives])
+    buckets = view.buckets()
     wanted = buckets if arguments.bucket is None else arguments.bucket
     if missing := sorted(set(wanted) - set(buckets)):
-        raise UsageError(f"--bucket {missing[0]}: there is no such bucket on {drive.path}")
+        raise UsageError(f"--bucket {missing[0]}: there is no such bucket on {', '.join(arguments.drive)}")
     tally = Tally()
-    found = inventory(drive, tally, buckets=wanted)
+    if len(drives) == 1:
+        found = inventory(drives[0], tally, buckets=wanted)
+    else:
+        found = (entry for bucket in wanted for entry in view.entries(bucket, tally))
     if arguments.format == "jsonl":
         for line in json_lines(found):
             sys.stdout.write(line)
@@ -65,10 +78,11 @@ def run(arguments: argparse.Namespace) -> int:
         for _ in found:
             pass
         for bucket in wanted:
-            tally.buckets[bucket].inodes = count_inodes(drive, bucket)
+            on = [source.drive for source in view.sources if bucket in source.buckets]
+            tally.counts(bucket).inodes = sum(count_inodes(drive, bucket) for drive in on)
         sys.stdout.write(summary_json(tally) if arguments.format == "summary" else table(tally))
     sys.stdout.flush()
-    return _report(arguments, drive, tally)
+    return _report(arguments, view, tally)
 
 
 def json_lines(entries: Iterable[Entry]) -> Iterator[str]:
@@ -94,18 +108,23 @@ def table(tally: Tally) -> str:
     )
 
 
-def _report(arguments: argparse.Namespace, drive: Drive, tally: Tally) -> int:
-    for stranger in drive.strangers():
+def _report(arguments: argparse.Namespace, view: SetView, tally: Tally) -> int:
+    drives = view.deployment.drives
+    for stranger in sorted({name for drive in drives for name in drive.strangers()}):
         print(f"not a bucket: {json.dumps(json_text(stranger))}", file=sys.stderr)
+    for line in view.notes() if len(drives) > 1 else ():
+        print(json.dumps(json_text(line), ensure_ascii=False).strip('"'), file=sys.stderr)
     for problem in tally.problems:
         print(f"unreadable: {problem.reason}: {json.dumps(json_text(problem.message))}", file=sys.stderr)
     counted_only = arguments.format == "summary"
     failing = [problem for problem in tally.problems if problem.transient or not counted_only]
     message = (
-        f"{len(failing)} files or directories of {drive.path} could not be read" if failing else "complete"
+        f"{len(failing)} files or directories of {', '.join(arguments.drive)} could not be read"
+        if failing
+        else "complete"
     )
     code = IncompleteError.exit_code if failing else 0
-    write_result(arguments, drive, _outcome(drive, tally, message, code))
+    write_result(arguments, drives[0], _outcome(drives[0], tally, message, code))
     if failing:
         raise IncompleteError(message)
     return 0

@@ -36,7 +36,9 @@ _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9.\-_:]{1,61}[A-Za-z0-9]")
 
 @dataclass(frozen=True, slots=True)
 class Drive:
-    """What `format.json` says. `set_index` and `drive_index` count from 0."""
+    """What `format.json` says. `set_index` and `drive_index` count from 0; `sets` holds the drive ids of each
+    set of this drive's pool, in their places.
+    """
 
     path: str
     system_volume: str
@@ -49,6 +51,12 @@ class Drive:
     drives_per_set: int
     drive_count: int
     distribution: str
+    sets: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def set_members(self) -> tuple[str, ...]:
+        """Ids of the drives that each object of this drive is striped over."""
+        return self.sets[self.set_index]
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Drive:
@@ -137,5 +145,6 @@ def _parse(root: str, volume: str, document: dict[str, object]) -> Drive:
                 drives_per_set=len(members),
                 drive_count=sum(len(other) for other in sets),
                 distribution=str(layout.get("distributionAlgo", "")),
+                sets=tuple(tuple(map(str, other)) for other in sets),
             )
     raise DriveError(f"{where} names its own drive {this} in none of its sets")

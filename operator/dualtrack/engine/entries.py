@@ -18,7 +18,7 @@ from dualtrack.engine.formats.versions import Kind, Version
 from dualtrack.engine.formats.xlmeta import XlMeta
 from dualtrack.engine.summary import Summary, summary
 
-__all__ = ["KINDS", "Entry", "Summary", "entries", "json_text", "rfc3339", "summary"]
+__all__ = ["KINDS", "Entry", "Summary", "entries", "json_text", "rfc3339", "summary", "version_entry"]
 
 KINDS: Mapping[Kind, str] = {
     Kind.OBJECT: "object",
@@ -72,10 +72,13 @@ class Entry:
 
 def entries(bucket: str, key: str, meta: XlMeta) -> list[Entry]:
     """All versions, newest first; none for a file without versions. CorruptError for a damaged body."""
-    return [_entry(bucket, key, meta, version, number == 0) for number, version in enumerate(meta.versions)]
+    return [
+        version_entry(bucket, key, meta, version, number == 0) for number, version in enumerate(meta.versions)
+    ]
 
 
-def _entry(bucket: str, key: str, meta: XlMeta, version: Version, latest: bool) -> Entry:
+def version_entry(bucket: str, key: str, meta: XlMeta, version: Version, latest: bool) -> Entry:
+    """One version of a file. CorruptError where its body is damaged."""
     body = version.body
     if not isinstance(body, ObjectBody):
         return Entry(

@@ -73,9 +73,12 @@ class Tally:
             total.add(counts)
         return total
 
+    def counts(self, bucket: str) -> Counts:
+        return self.buckets.setdefault(bucket, Counts())
+
     def fail(self, problem: Problem) -> None:
         self.problems.append(problem)
-        self.buckets.setdefault(problem.bucket, Counts()).unreadable += 1
+        self.counts(problem.bucket).unreadable += 1
 
 
 def inventory(
@@ -92,7 +95,7 @@ def inventory(
     """
     reader = DirectoryReader(drive.path, trust_links=trust_links)
     for bucket in drive.buckets() if buckets is None else buckets:
-        counts = tally.buckets.setdefault(bucket, Counts()) if tally else Counts()
+        counts = tally.counts(bucket) if tally else Counts()
         for found in in_key_order(reader, bucket):
             listed = _listed(found)
             if isinstance(listed, Problem):
