@@ -69,8 +69,10 @@ def environment() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def running(*drives: Path, port: int | None = None, log: Path | None = None) -> Iterator[Server]:
-    """MinIO on these drives (several of them form one server), ready to serve; ended at the exit.
+def running(
+    *drives: Path, port: int | None = None, log: Path | None = None, seconds: float = 60
+) -> Iterator[Server]:
+    """MinIO on these drives (several of them form one server), ready within `seconds`; ended at the exit.
 
     `log` gets its output, which is dropped otherwise.
     """
@@ -90,7 +92,7 @@ def running(*drives: Path, port: int | None = None, log: Path | None = None) -> 
         return _answers(server.url + "/minio/health/ready") and _answers(server.url + "/minio/health/cluster")
 
     try:
-        wait_for(f"MinIO on {drives[0]}", ready, seconds=60)
+        wait_for(f"MinIO on {drives[0]}", ready, seconds=seconds)
         yield server
     finally:
         process.terminate()

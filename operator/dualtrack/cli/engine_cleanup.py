@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from dualtrack.cli.tasks import add_task_arguments, run_task
+from dualtrack.cli.named import stores
+from dualtrack.cli.tasks import Work, add_task_arguments, run_task
+from dualtrack.engine.cleanup import hold, purge
 from dualtrack.engine.cleanup.directories import remove_directories
-from dualtrack.engine.cleanup.hold import hold
 from dualtrack.engine.cleanup.preconditions import refuse_running_server
-from dualtrack.engine.cleanup.purge import purge
 from dualtrack.engine.drive import STORE_DIRECTORY
 from dualtrack.engine.task import Task
 
@@ -35,27 +35,30 @@ def add_parser(subparsers: Subparsers) -> None:
         add_task_arguments(step, stopped=True)
         step.add_argument("--limit", type=_positive, default=0, metavar="N", help="stop after N of them")
         if name == "purge":
-            step.add_argument("--snapshot", metavar="DIR", help="a verified snapshot outside the drive")
+            step.add_argument(
+                "--snapshot",
+                metavar="DIR",
+                help="a verified snapshot outside the drive; of several drives the folder of theirs",
+            )
         step.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Do one step. `RefusedError` says which precondition does not hold."""
     if arguments.server_stopped:
-        for store in (arguments.store, *(f"{drive}/{STORE_DIRECTORY}" for drive in arguments.drive)):
+        for store in (*stores(arguments), *(f"{drive}/{STORE_DIRECTORY}" for drive in arguments.drive)):
             refuse_running_server(store)
 
-    def work(task: Task) -> None:
-        match arguments.step:
-            case "hold":
-                hold(task)
-            case "purge":
-                purge(task, arguments.snapshot)
-            case _:
-                remove_directories(task)
+    def prove_snapshot(task: Task) -> None:
+        purge.prepare(task, task.own(arguments.snapshot) if arguments.snapshot else None)
 
+    works: dict[str, tuple[Work, ...]] = {
+        "hold": (hold.prepare, hold.seal, hold.take),
+        "purge": (prove_snapshot, purge.remove),
+        "directories": (remove_directories,),
+    }
     arguments.verb = f"cleanup {arguments.step}"
-    return run_task(arguments, work, locked=True)
+    return run_task(arguments, *works[arguments.step], locked=True)
 
 
 def _positive(text: str) -> int:

@@ -1,5 +1,5 @@
 """`dualtrack engine export`: every version that a store holds, from the store alone, as `inventory` prints
-it.
+it; of the stores of several drives what their sets hold, as `inventory` of all these drives.
 """
 
 from __future__ import annotations
@@ -7,14 +7,22 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from dualtrack.cli.engine_inventory import json_lines
 from dualtrack.engine.entries import Entry, json_text
 from dualtrack.engine.export import exported
+from dualtrack.engine.inventory import Tally
 from dualtrack.engine.owner import OwnerSettings
+from dualtrack.engine.owner_api import OwnerApi
 from dualtrack.engine.session import connect
+from dualtrack.engine.sets import layout
+from dualtrack.engine.sets.rows import RowSource
+from dualtrack.engine.sets.topology import group
+from dualtrack.engine.sets.view import SetView
+from dualtrack.engine.stores.location import locate
 from dualtrack.errors import IncompleteError
 
 if TYPE_CHECKING:
@@ -27,7 +35,13 @@ def add_parser(subparsers: Subparsers) -> None:
     """Declare the verb."""
     summary = "list every version that a store holds; reads no file of the drive"
     parser = subparsers.add_parser("export", help=summary, description=summary)
-    parser.add_argument("--store", required=True, metavar="DIR", help="the store")
+    parser.add_argument(
+        "--store",
+        action="append",
+        required=True,
+        metavar="DIR",
+        help="the store; repeat it for every drive of the server",
+    )
     parser.add_argument(
         "--format", choices=("jsonl",), default="jsonl", help="one object per version, in listing order"
     )
@@ -42,8 +56,15 @@ def run(arguments: argparse.Namespace) -> int:
     resident: list[str] = []
 
     def versions() -> Iterator[Entry]:
-        with connect(None, arguments.store, OwnerSettings(), client_only=arguments.client_only) as owner:
-            yield from exported(owner, resident)
+        with ExitStack() as stack:
+            owners = [
+                stack.enter_context(connect(None, store, OwnerSettings(), client_only=arguments.client_only))
+                for store in arguments.store
+            ]
+            if len(owners) == 1:
+                yield from exported(owners[0], resident)
+            else:
+                yield from _of_sets(owners, arguments.store, resident)
 
     for line in json_lines(versions()):
         sys.stdout.write(line)
@@ -51,5 +72,17 @@ def run(arguments: argparse.Namespace) -> int:
     for name in resident:
         print(f"not in the store: {json.dumps(json_text(name))}", file=sys.stderr)
     if resident:
-        raise IncompleteError(f"{len(resident)} objects of {arguments.store} are quarantined, in their files")
+        stores = ", ".join(str(locate(store)) for store in arguments.store)
+        raise IncompleteError(f"{len(resident)} objects of {stores} are quarantined, in their files")
     return 0
+
+
+def _of_sets(owners: Sequence[OwnerApi], stores: Sequence[str], resident: list[str]) -> Iterator[Entry]:
+    drives = [layout.drive_of(owner, store) for owner, store in zip(owners, stores, strict=True)]
+    sources = [RowSource.of(drive, owner) for drive, owner in zip(drives, owners, strict=True)]
+    view, tally = SetView(group(drives), sources), Tally()
+    for bucket in view.buckets():
+        yield from view.entries(bucket, tally)
+    resident += [problem.message for problem in tally.problems]
+    for note in view.notes():
+        print(json.dumps(json_text(note), ensure_ascii=False).strip('"'), file=sys.stderr)

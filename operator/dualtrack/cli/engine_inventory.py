@@ -118,14 +118,14 @@ def _report(arguments: argparse.Namespace, view: SetView, tally: Tally) -> int:
         print(f"unreadable: {problem.reason}: {json.dumps(json_text(problem.message))}", file=sys.stderr)
     counted_only = arguments.format == "summary"
     failing = [problem for problem in tally.problems if problem.transient or not counted_only]
-    message = (
-        f"{len(failing)} files or directories of {', '.join(arguments.drive)} could not be read"
-        if failing
-        else "complete"
-    )
-    code = IncompleteError.exit_code if failing else 0
-    write_result(arguments, drives[0], _outcome(drives[0], tally, message, code))
+    message = "complete"
     if failing:
+        message = f"{len(failing)} files or directories of {', '.join(arguments.drive)} could not be read"
+    elif blind := list(view.deployment.blind()) if len(drives) > 1 else []:
+        message = "; ".join(blind)
+    code = 0 if message == "complete" else IncompleteError.exit_code
+    write_result(arguments, drives[0], _outcome(drives[0], tally, message, code))
+    if code:
         raise IncompleteError(message)
     return 0
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from dualtrack.cli.tasks import add_task_arguments, run_task
 from dualtrack.engine.migrate import Sweep, last_count
 from dualtrack.engine.pace import META, Pace
+from dualtrack.engine.sets import layout
 from dualtrack.engine.task import Task
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Sweep the drive. IncompleteError where something could not be read."""
 
     def work(task: Task) -> None:
+        layout.record(task)
         pace = Pace(arguments.pace_file, task.owner.meta(META), counted=last_count(task.owner))
         Sweep(task, pace, arguments.accept_deletions).run()
         task.notes["message"] = f"swept {task.drive.path}: {task.counts['applied']} rows written"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from dualtrack.cli.named import stores
 from dualtrack.cli.places import add_object_argument, places_of
 from dualtrack.cli.tasks import add_task_arguments, run_task
 from dualtrack.engine.cleanup.preconditions import refuse_running_server
@@ -63,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     taken_back = _run_to_undo(arguments)
     places = places_of(arguments)
     if arguments.server_stopped:
-        for store in (arguments.store, *(f"{drive}/{STORE_DIRECTORY}" for drive in arguments.drive)):
+        for store in (*stores(arguments), *(f"{drive}/{STORE_DIRECTORY}" for drive in arguments.drive)):
             refuse_running_server(store)
 
     def work(task: Task) -> None:

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from dualtrack.cli.tasks import add_task_arguments, run_task
-from dualtrack.engine.restore import restore
+from dualtrack.engine.restore import give_back, rebuild
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
@@ -24,4 +24,4 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do it. Ends well only when every row equals the file that was written."""
-    return run_task(arguments, restore, locked=True)
+    return run_task(arguments, rebuild, give_back, locked=True)

@@ -20,7 +20,12 @@ def add_parser(subparsers: Subparsers) -> None:
     summary = "copy the whole store to another directory, and prove the copy"
     parser = subparsers.add_parser("snapshot", help=summary, description=summary)
     add_task_arguments(parser)
-    parser.add_argument("--to", required=True, metavar="DIR", help="where the copy goes; best another device")
+    parser.add_argument(
+        "--to",
+        required=True,
+        metavar="DIR",
+        help="where the copy goes, best another device; of several drives a folder for each in it",
+    )
     parser.set_defaults(run=run)
 
 
@@ -28,6 +33,6 @@ def run(arguments: argparse.Namespace) -> int:
     """Do it. Ends well only when the copy was opened again and is the same."""
 
     def work(task: Task) -> None:
-        snapshot(task, arguments.to)
+        snapshot(task, task.own(arguments.to))
 
     return run_task(arguments, work, locked=False)

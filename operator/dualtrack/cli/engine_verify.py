@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from dualtrack.cli.tasks import add_task_arguments, run_task
 from dualtrack.engine.against_snapshot import verify_against_snapshot
 from dualtrack.engine.sampled import SampledVerification, next_sample
+from dualtrack.engine.sets import across
 from dualtrack.engine.task import Task
 from dualtrack.engine.verify import Verification
 from dualtrack.errors import UsageError
@@ -56,6 +58,11 @@ def add_parser(subparsers: Subparsers) -> None:
         metavar="DIR",
         help="hold the store against its last snapshot, not against files",
     )
+    parser.add_argument(
+        "--accept-deviations",
+        action="store_true",
+        help="of several drives: those that missed writes, or have more than their set, may stay as they are",
+    )
     parser.set_defaults(run=run)
 
 
@@ -66,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     def work(task: Task) -> None:
         if arguments.against_snapshot:
-            verify_against_snapshot(task, arguments.against_snapshot)
+            verify_against_snapshot(task, task.own(arguments.against_snapshot))
             return
         if arguments.sample_ppm is not None:
             sample = next_sample(task.owner, arguments.sample_ppm, arguments.seed, arguments.round)
@@ -79,7 +86,13 @@ def run(arguments: argparse.Namespace) -> int:
             f"files and rows of {task.drive.path} are equal: {task.counts['objects']} objects"
         )
 
-    return run_task(arguments, work, locked=False)
+    partial = arguments.sample_ppm is not None or arguments.against_snapshot
+    whole = not partial and len(arguments.drive) > 1
+
+    def across_drives(tasks: Sequence[Task]) -> None:
+        across.compare(tasks, accept=arguments.accept_deviations)
+
+    return run_task(arguments, work, locked=False, together=across_drives if whole else None)
 
 
 def _ids(text: str) -> frozenset[str]:

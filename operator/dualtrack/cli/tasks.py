@@ -12,11 +12,14 @@ import signal
 import sys
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from types import FrameType
 
 from dualtrack.cli.jobresult import Outcome, add_job_arguments, write_result
+from dualtrack.cli.named import add_place_arguments, places
 from dualtrack.engine.drive import Drive
 from dualtrack.engine.lock import DriveLock, known_fence
 from dualtrack.engine.owner import OwnerSettings
@@ -28,13 +31,11 @@ from dualtrack.engine.task import Task
 from dualtrack.errors import DriveError, DualTrackError, UsageError
 
 Work = Callable[[Task], None]
-STORE_HELP = "the drive's key-value store: DIR, rocksdb:DIR or postgresql://…"
 
 
 def add_task_arguments(parser: argparse.ArgumentParser, *, stopped: bool = False) -> None:
     """`stopped`: the verb takes files away, so somebody must say that no server runs."""
-    parser.add_argument("--drive", action="append", required=True, metavar="DIR", help="a server's drive")
-    parser.add_argument("--store", required=True, metavar="DIR", help=STORE_HELP)
+    add_place_arguments(parser)
     who = parser.add_mutually_exclusive_group()
     who.add_argument("--client-only", action="store_true", help="never own the store, only ask its owner")
     if stopped:
@@ -45,57 +46,97 @@ def add_task_arguments(parser: argparse.ArgumentParser, *, stopped: bool = False
     add_job_arguments(parser)
 
 
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """See `run_task`."""
+
+    locked: bool
+    creates: bool
+    announced: bool
+
+
 def run_task(
-    arguments: argparse.Namespace, work: Work, *, locked: bool, creates: bool = False, announced: bool = True
+    arguments: argparse.Namespace,
+    *works: Work,
+    locked: bool,
+    creates: bool = False,
+    announced: bool = True,
+    together: Callable[[Sequence[Task]], None] | None = None,
 ) -> int:
-    """Do the work and leave its result. The error that ended it is raised again for the exit code.
+    """Do the works and leave their result. The error that ended them is raised again for the exit code.
+
+    Each work is done on every drive before the next one begins, so that what must hold for all drives of a
+    set is asked of all before one is changed; `together` comes last and sees them all.
 
     `creates`: the verb may begin with a store that is not there yet. Not `announced`: it changes nothing, so
     it raises no fence and ends no run that is at work.
     """
-    arguments.announced = announced
-    if len(arguments.drive) > 1:
-        raise UsageError("--drive: this release works on one drive at a time; call it once per drive")
-    drive = Drive.open(arguments.drive[0])
-    found: list[Task] = []
+    named = places(arguments)
+    tasks: list[Task] = []
     try:
-        with _task(arguments, drive, locked=locked, creates=creates) as task:
-            found.append(task)
-            work(task)
-            task.report(task.scanned, task.committed, task.total)
+        with _tasks(arguments, named, tasks, _Terms(locked, creates, announced)):
+            for work in works:
+                for task in tasks:
+                    work(task)
+            if together is not None:
+                together(tasks)
+            for task in tasks:
+                task.report(task.scanned, task.committed, task.total)
     except DualTrackError as error:
-        _leave(arguments, drive, found, str(error), error.exit_code)
+        _leave(arguments, named[0][0], tasks, str(error), error.exit_code)
         raise
     except OSError as error:
-        message = f"{drive.path}: {error}"
-        _leave(arguments, drive, found, message, DriveError.exit_code)
+        message = f"{', '.join(arguments.drive)}: {error}"
+        _leave(arguments, named[0][0], tasks, message, DriveError.exit_code)
         raise DriveError(message) from error
-    _leave(arguments, drive, found, "", 0)
+    _leave(arguments, named[0][0], tasks, "", 0)
     return 0
 
 
 @contextmanager
-def _task(arguments: argparse.Namespace, drive: Drive, *, locked: bool, creates: bool) -> Iterator[Task]:
-    stopped = bool(getattr(arguments, "server_stopped", False))
-    location = locate(arguments.store, drive.path)
-    if not (arguments.client_only or creates or location.exists()):
-        raise UsageError(f"--store {location}: there is no store; migrate makes one")
+def _tasks(
+    arguments: argparse.Namespace, named: Sequence[tuple[Drive, str]], tasks: list[Task], terms: _Terms
+) -> Iterator[None]:
+    """Open every drive's store under one run, before any of them is worked on."""
+    run_id = arguments.run_id or f"cli-{uuid.uuid4()}"
+    peers = frozenset(drive.drive_id for drive, _ in named)
     with ExitStack() as stack:
         stop = stack.enter_context(_stopping())
+        progress = stack.enter_context(ProgressReport(arguments.verb, arguments.progress))
+        reports = progress.shares(len(named))
+        for (drive, store), report in zip(named, reports, strict=True):
+            task = stack.enter_context(_task(arguments, drive, store, run_id, stop.is_set, terms))
+            task.peers, task.report, task.extra = peers, report, progress.extra
+            tasks.append(task)
+        yield
+
+
+@contextmanager
+def _task(
+    arguments: argparse.Namespace,
+    drive: Drive,
+    store: str,
+    run_id: str,
+    stop: Callable[[], bool],
+    terms: _Terms,
+) -> Iterator[Task]:
+    stopped = bool(getattr(arguments, "server_stopped", False))
+    location = locate(store, drive.path)
+    if not (arguments.client_only or terms.creates or location.exists()):
+        raise UsageError(f"--store {location}: there is no store; migrate makes one")
+    with ExitStack() as stack:
         owner = stack.enter_context(
             connect(
                 drive.path,
-                arguments.store,
+                store,
                 OwnerSettings(drive_id=drive.drive_id),
                 client_only=arguments.client_only,
                 server_stopped=stopped,
-                stop=stop.is_set,
+                stop=stop,
             )
         )
-        run_id = arguments.run_id or f"cli-{uuid.uuid4()}"
-        fence = _begin(owner, drive, run_id, arguments.fence) if arguments.announced else 0
-        lock = stack.enter_context(DriveLock.acquire(drive.path, fence, run_id)) if locked else None
-        progress = stack.enter_context(ProgressReport(arguments.verb, arguments.progress))
+        fence = _begin(owner, drive, run_id, arguments.fence) if terms.announced else 0
+        lock = stack.enter_context(DriveLock.acquire(drive.path, fence, run_id)) if terms.locked else None
         yield Task(
             drive=drive,
             store_dir=str(location),
@@ -110,9 +151,7 @@ def _task(arguments: argparse.Namespace, drive: Drive, *, locked: bool, creates:
             dry_run=arguments.dry_run,
             limit=int(getattr(arguments, "limit", 0)),
             lock=lock,
-            stop=stop.is_set,
-            report=progress.report,
-            extra=progress.extra,
+            stop=stop,
         )
 
 
@@ -143,23 +182,28 @@ def _stopping() -> Iterator[threading.Event]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _leave(arguments: argparse.Namespace, drive: Drive, found: list[Task], message: str, code: int) -> None:
-    """The result for the operator, and a line for whoever reads along."""
-    task = found[0] if found else None
-    notes = dict(task.notes) if task else {}
-    counts = {str(name): count for name, count in task.counts.items()} if task else {}
-    told = message or str(notes.pop("message", "complete"))
-    if warning := notes.get("warning"):
-        print(f"dualtrack: warning: {warning}", file=sys.stderr)
-    if code == 0 and arguments.progress != "json":
-        figures = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
-        print(f"{arguments.verb}: {told}" + (f" ({figures})" if figures else ""))
+def _leave(
+    arguments: argparse.Namespace, drive: Drive, tasks: Sequence[Task], message: str, code: int
+) -> None:
+    """The result for the operator, and a line a drive for whoever reads along."""
+    counts: Counter[str] = Counter()
+    for task in tasks:
+        counts.update(task.counts)
+        if warning := task.notes.get("warning"):
+            print(f"dualtrack: warning: {warning}", file=sys.stderr)
+        if code == 0 and arguments.progress != "json":
+            where = f" {task.drive.path}" if len(tasks) > 1 else ""
+            figures = ", ".join(f"{name} {count}" for name, count in sorted(task.counts.items()))
+            told = task.notes.get("message", "complete")
+            print(f"{arguments.verb}{where}: {told}" + (f" ({figures})" if figures else ""))
+    notes = dict(tasks[0].notes) if tasks else {}
+    told = str(notes.pop("message", "complete"))
     outcome = Outcome(
         ok=code == 0,
-        message=told,
+        message=message or (told if len(tasks) == 1 else f"complete on {len(tasks)} drives"),
         exit_code=code,
-        counts=counts,
-        unreadable=task.names if task else (),
-        extra=notes,
+        counts={str(name): count for name, count in counts.items()},
+        unreadable=[name for task in tasks for name in task.names],
+        extra=notes if len(tasks) < 2 else {},
     )
     write_result(arguments, drive, outcome)

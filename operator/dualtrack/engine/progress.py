@@ -46,6 +46,24 @@ class ProgressReport:
         if self._bar:
             self._bar.stop()
 
+    def shares(self, number: int) -> list[Reporter]:
+        """A reporter for each of so many pieces of the work; what is told is their sum."""
+        told: list[tuple[int, int, int | None]] = [(0, 0, None)] * number
+
+        def share(place: int) -> Reporter:
+            def report(scanned: int, committed: int, total: int | None) -> None:
+                told[place] = scanned, committed, total
+                totals = [each for _, _, each in told if each is not None]
+                self.report(
+                    sum(each for each, _, _ in told),
+                    sum(each for _, each, _ in told),
+                    sum(totals) if len(totals) == number else None,
+                )
+
+            return report
+
+        return [share(place) for place in range(number)]
+
     def report(self, scanned: int, committed: int, total: int | None) -> None:
         if self._bar and self._task is not None:
             self._bar.update(self._task, completed=scanned, total=total)

@@ -37,7 +37,13 @@ UNDO_DIRECTORY = ".dualtrack/undo"
 
 
 def restore(task: Task) -> None:
-    """Rebuild every file from its row. Idempotent."""
+    """Rebuild every file from its row, and give the drive back. Idempotent."""
+    rebuild(task)
+    give_back(task)
+
+
+def rebuild(task: Task) -> None:
+    """Every file as its row says, compared; the drive stays refused by stock servers."""
     if not _require(task):
         return
     task.total = sum(task.owner.stats().objects.values())
@@ -52,6 +58,12 @@ def restore(task: Task) -> None:
     for rows in _batches(task):
         _verify(task, rows)
     _restore_times(task)
+
+
+def give_back(task: Task) -> None:
+    """Let stock servers have the drive again; of a set only after the files of all drives are rebuilt."""
+    if not task.held_lock().state.state.reached(MarkerState.KV_ONLY):
+        return
     task.checkpoint()
     identity.give_identity_back(task)
     _finish(task)

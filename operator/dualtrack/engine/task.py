@@ -41,6 +41,8 @@ class Task:
     dry_run: bool = False
     limit: int = 0
     lock: DriveLock | None = None
+    #: Ids of all drives that the run works on, this one among them.
+    peers: frozenset[str] = frozenset()
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     stop: Callable[[], bool] = lambda: False
     report: Callable[[int, int, int | None], None] = lambda scanned, committed, total: None
@@ -73,6 +75,10 @@ class Task:
         if self.dry_run:
             return ()
         return self.owner.commit(Batch(self.fence, puts, meta or {}, cursor)).outcomes
+
+    def own(self, folder: str) -> str:
+        """Where this drive's part of a folder lies that a run over several drives shares."""
+        return folder if len(self.peers) < 2 else f"{folder.rstrip('/')}/{self.drive.drive_id}"
 
     def name(self, what: str) -> None:
         """Tell of an object by name; the first few go into the result."""

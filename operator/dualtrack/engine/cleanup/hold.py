@@ -29,10 +29,25 @@ CURSOR = "hold"
 
 def hold(task: Task) -> None:
     """Hold every file that may go. Idempotent; goes on where an earlier run was cut off."""
+    prepare(task)
+    seal(task)
+    take(task)
+
+
+def prepare(task: Task) -> None:
+    """Everything that can refuse, before anything is changed; of a set this is asked of all drives first."""
     preconditions.require(task, "hold")
     survey.require_covered(task)
+
+
+def seal(task: Task) -> None:
+    """Make stock servers refuse the drive; of a set every drive, before the first file goes from any."""
     preconditions.raise_marker(task, MarkerState.KV_ONLY)
     identity.hold_identity(task)
+
+
+def take(task: Task) -> None:
+    """Move the files."""
     _finish_pending(task)
     holding = _Holding(task)
     after = records.unpack_place(task.owner.cursor(CURSOR))

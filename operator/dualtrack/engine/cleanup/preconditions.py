@@ -1,9 +1,10 @@
 """What must hold before a file is taken away, and again before each batch; each refusal says why.
 
 The last full verification must have been clean and whole, in this epoch and since the cut-over; the marker
-must be at `KvOnly`; the drive must be all there is (no other drive of its set, which a server would repair
-from), at rest, not healing, and open to nobody else; and where a server runs, it must itself say, by the
-store's socket, that it serves from the store alone. What the files say of the rows is asked by `survey`.
+must be at `KvOnly`; all drives of its set must be named (a server would repair from the others) and compared
+with each other; it must be at rest, not healing, and open to nobody else; and where a server runs, it must
+itself say, by the store's socket, that it serves from the store alone. What the files say of the rows is
+asked by `survey`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from dualtrack.engine.cleanup.open_files import open_below
 from dualtrack.engine.drive import SYSTEM_VOLUMES
 from dualtrack.engine.marker import MarkerState
 from dualtrack.engine.mode import Engine
+from dualtrack.engine.sets import across
 from dualtrack.engine.stores.location import Driver, locate
 from dualtrack.engine.task import Task
 from dualtrack.errors import MarkerError, OwnerError, RefusedError
@@ -33,15 +35,11 @@ def require(task: Task, verb: str) -> None:
             f"cleanup {verb} takes files away that a running server may need: say --server-stopped once no "
             "server runs on the drive, or --client-only where a data plane owns the store"
         )
-    if task.drive.drive_count > 1:
-        raise RefusedError(
-            f"format.json of {task.drive.path} has {task.drive.drive_count} drives and 1 was named: files "
-            "may be taken only from all drives of a set at once, or its servers repair or delete them"
-        )
     _require_at_rest(task)
     _require_store_place(task, verb)
     ask_owner(task)
     verification.require_clean(task)
+    across.require(task)
     _require_marker(task, verb)
 
 

@@ -27,10 +27,20 @@ CURSOR = "purge"
 
 def purge(task: Task, snapshot_dir: str | None) -> None:
     """Remove every held file. `snapshot_dir` None makes one beside a store that lies outside its drive."""
+    prepare(task, snapshot_dir)
+    remove(task)
+
+
+def prepare(task: Task, snapshot_dir: str | None) -> None:
+    """Everything that can refuse, the proof of the snapshot included; of a set asked of all drives first."""
     preconditions.require(task, "purge")
     if task.owner.meta(records.PENDING) is not None:
         raise RefusedError("a batch of files is half held: run cleanup hold to its end first")
     _require_snapshot(task, snapshot_dir)
+
+
+def remove(task: Task) -> None:
+    """Remove the files."""
     preconditions.raise_marker(task, MarkerState.PURGED)
     after = (task.owner.cursor(CURSOR) or b"").decode() or None
     for name, batch in records.held_batches(task.owner, after):

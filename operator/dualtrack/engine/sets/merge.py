@@ -9,8 +9,9 @@ servers follow (their code: `mergeXLV2Versions`, `find_file_info_in_quorum`):
   servers write their maps in random order, and the shard's number differs by drive.
 * An object's write counts where as many drives have it as it has data shards; a delete marker's where more
   than half of the set have it. Of several writes of one version id the newest that counts is the version.
-* A drive that was not named, or whose copy cannot be read, might have anything. Where that could decide, the
-  version is *undecided*: it is named, and nobody takes it for absent.
+* A drive that was not named, or whose copy cannot be read, might have anything. Where that could decide, or
+  where a write that was cut off has left no write with its quorum, the version is *undecided*: it is named,
+  and nobody takes it for absent.
 
 Versions of one key in several sets (pools of one server) are united, the newest of one id counting.
 """
@@ -104,7 +105,7 @@ def merge(copies: Sequence[Copy], size: int, *, bodies: bool = False) -> Merged:
         version_key = writes[0].version.version_key
         counting = [write for write in writes if len(write.members) >= quorum(write.version, size)]
         chosen = max(counting, key=_rank, default=None)
-        if unknown and any(_could_win(write, chosen, unknown, size) for write in writes):
+        if _split(writes, chosen, size) or any(_could_win(each, chosen, unknown, size) for each in writes):
             undecided.append(version_key)
         if chosen is not None:
             held.append(Held(tuple(chosen.members[place] for place in sorted(chosen.members))))
@@ -187,9 +188,15 @@ def meaning(version: Version) -> Body | bytes:
     return replace(body, written_by=0)
 
 
+def _split(writes: Sequence[_Write], chosen: _Write | None, size: int) -> bool:
+    """Whether the drives hold the version between them and agree on no write of it: one was cut off."""
+    holders = sum(len(write.members) for write in writes)
+    return chosen is None and holders >= min(quorum(write.version, size) for write in writes)
+
+
 def _could_win(write: _Write, chosen: _Write | None, unknown: int, size: int) -> bool:
     """Whether the drives that nobody saw could make this write the version."""
-    if write is chosen or len(write.members) + unknown < quorum(write.version, size):
+    if not unknown or write is chosen or len(write.members) + unknown < quorum(write.version, size):
         return False
     return chosen is None or write.version.sort_key > chosen.version.sort_key
 

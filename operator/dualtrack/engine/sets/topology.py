@@ -52,6 +52,15 @@ class Deployment:
     def drives(self) -> tuple[Drive, ...]:
         return tuple(drive for each in self.sets for drive in each.named)
 
+    def blind(self) -> Iterator[str]:
+        """Sets of which so many drives were not named that these could hold objects between them."""
+        for each in self.sets:
+            if 2 * len(each.missing) >= each.size:
+                yield (
+                    f"{len(each.missing)} of the {each.size} drives of set {each.index + 1} were not named: "
+                    "whole objects may be on them alone"
+                )
+
     def missing(self) -> Iterator[str]:
         """What was not named: drives of a set, and whole sets of a pool, in words."""
         pools: dict[Pool, set[int]] = {}

@@ -95,7 +95,7 @@ def test_more_drives_than_named(bench) -> None:
     document = json.loads(path.read_text())
     document["xl"]["sets"][0].append("00000000-0000-4000-8000-000000000000")
     path.write_text(json.dumps(document))
-    refused(bench, "has 2 drives and 1 was named")
+    refused(bench, "is one of 2 drives of its set, and 1 of them was not named")
 
 
 def test_a_drive_that_heals(bench) -> None:
