@@ -29,6 +29,7 @@ SINGLE_IMPORTERS = {
     "highwayhash": {"engine/formats/bitrot.py"},
     "prometheus_client": {"gateway/metrics.py", "controller/metrics.py"},
     "msgpack": {"engine/formats/wire.py", "engine/frames.py"},
+    "msgspec": {"engine/formats/typed.py"},
 }
 
 

@@ -18,7 +18,7 @@ USER_PREFIX = "x-amz-meta-"
 TAGGING = "x-amz-tagging"
 STORAGE_CLASS = "x-amz-storage-class"
 DEFAULT_STORAGE_CLASS = "STANDARD"
-INTERNAL_PREFIXES = ("x-rustfs-internal-", "x-minio-internal-")
+_RUSTFS, _MINIO = INTERNAL_PREFIXES = ("x-rustfs-internal-", "x-minio-internal-")
 
 # Standard headers that are kept in MetaUsr beside user metadata. What begins with `x-amz-` and so on is none
 # of the user's either.
@@ -41,6 +41,8 @@ _RESERVED = ("x-amz-", "x-rustfs-", "x-minio-")
 
 _SEALED_PREFIX = "20000f00"
 _SSE = "server-side-encryption-"
+_SSE_HEADER, _SSE_C = "x-amz-server-side-encryption", "x-amz-server-side-encryption-customer-algorithm"
+_RUSTFS_ENCRYPTION, _SEALED_KEY = "x-rustfs-encryption-", "sealed-key"
 _DIGITS = 18  # of a size in bytes
 
 
@@ -65,31 +67,80 @@ def lower(mapping: Mapping[str, str]) -> dict[str, str]:
     return {key.lower(): value for key, value in mapping.items()}
 
 
+class Named:
+    """A body's metadata under lower-case names, for whoever asks several things of it."""
+
+    __slots__ = ("_body", "_system", "_user")
+
+    def __init__(self, body: ObjectBody) -> None:
+        self._body = body
+        self._system = {key.lower(): value for key, value in body.meta_sys.items()}
+        self._user = lower(body.meta_user)
+
+    def internal(self, suffix: str) -> bytes | None:
+        """An internal value by the end of its name; RustFS's spelling goes before MinIO's."""
+        found = self._system.get(_RUSTFS + suffix)
+        return self._system.get(_MINIO + suffix) if found is None else found
+
+    def encryption(self) -> Encryption:
+        """How the content is encrypted, by the markers of either server."""
+        for name in self._system:
+            if name.endswith(_SEALED_KEY):
+                for suffix, kind in _SEALED_KEYS:
+                    if self.internal(_SSE + suffix) is not None:
+                        return kind
+                break
+        user = self._user
+        if _SSE_C in user:
+            return Encryption.SSE_C
+        named = user.get(_SSE_HEADER)
+        if named is not None:
+            return Encryption.SSE_KMS if named.startswith("aws:kms") else Encryption.SSE_S3
+        for name in user:
+            if name.startswith(_RUSTFS_ENCRYPTION):
+                return Encryption.SSE_S3
+        return Encryption.NONE
+
+    def etag(self) -> str | None:
+        """As HEAD reports it, without quotes; None where encryption hides it, empty where none is stored.
+
+        A sealed ETag ends in the encrypted MD5: SSE-C and SSE-KMS report these digits as they are, SSE-S3
+        decrypts them, which needs the key. Multipart ETags are never sealed.
+        """
+        stored = self._user.get("etag", "")
+        if len(stored) <= 32 or not stored.startswith(_SEALED_PREFIX):
+            return stored
+        return stored[-32:] if self.encryption() in (Encryption.SSE_C, Encryption.SSE_KMS) else None
+
+    def size(self) -> int:
+        """As HEAD reports it: the client's bytes where what is stored was transformed."""
+        body = self._body
+        if self.internal("compression") is None and self.encryption() is Encryption.NONE:
+            return body.size
+        if body.part_actual_sizes and min(body.part_actual_sizes) >= 0:
+            return sum(body.part_actual_sizes)
+        actual = self.internal("actual-size") or b""
+        return int(actual) if actual.isdigit() and len(actual) <= _DIGITS else body.size
+
+    def is_inline(self, has_entry: bool) -> bool:
+        """Whether the content lies in the `xl.meta`. The marker alone does not say so: there are files that
+        have it and keep the content in a part file; and MinIO gives a multipart object of 0 bytes an entry
+        without it.
+        """
+        return has_entry and (self._body.size == 0 or self.internal("inline-data") is not None)
+
+    def storage_class(self) -> str:
+        return self._user.get(STORAGE_CLASS) or DEFAULT_STORAGE_CLASS
+
+
 def internal(body: ObjectBody, suffix: str) -> bytes | None:
     """An internal value of MetaSys by the end of its name; RustFS's spelling goes before MinIO's."""
-    wanted = [prefix + suffix for prefix in INTERNAL_PREFIXES]
-    found: dict[str, bytes] = {}
-    for key, value in body.meta_sys.items():
-        if (name := key.lower()) in wanted:
-            found[name] = value
-    return next((found[name] for name in wanted if name in found), None)
+    return Named(body).internal(suffix)
 
 
 def encryption(body: ObjectBody) -> Encryption:
     """How the content is encrypted, by the markers of either server."""
-    sealed = {name for key in body.meta_sys if (name := key.lower()).endswith("sealed-key")}
-    for name, kind in _SEALED_KEYS if sealed else ():
-        if any(prefix + _SSE + name in sealed for prefix in INTERNAL_PREFIXES):
-            return kind
-    user = lower(body.meta_user)
-    if "x-amz-server-side-encryption-customer-algorithm" in user:
-        return Encryption.SSE_C
-    named = user.get("x-amz-server-side-encryption")
-    if named is not None:
-        return Encryption.SSE_KMS if named.startswith("aws:kms") else Encryption.SSE_S3
-    if any(key.startswith("x-rustfs-encryption-") for key in user):
-        return Encryption.SSE_S3
-    return Encryption.NONE
+    return Named(body).encryption()
 
 
 def compressed(body: ObjectBody) -> bool:
@@ -97,34 +148,18 @@ def compressed(body: ObjectBody) -> bool:
 
 
 def etag(body: ObjectBody) -> str | None:
-    """The ETag as HEAD reports it, without quotes; None where encryption hides it, empty where none is
-    stored.
-
-    A sealed ETag ends in the encrypted MD5: SSE-C and SSE-KMS report these digits as they are, SSE-S3
-    decrypts them, which needs the key. Multipart ETags are never sealed.
-    """
-    stored = lower(body.meta_user).get("etag", "")
-    if not stored.startswith(_SEALED_PREFIX) or len(stored) <= 32:
-        return stored
-    return stored[-32:] if encryption(body) in (Encryption.SSE_C, Encryption.SSE_KMS) else None
+    """The ETag as HEAD reports it; see `Named`."""
+    return Named(body).etag()
 
 
 def size(body: ObjectBody) -> int:
-    """The size as HEAD reports it: the client's bytes where what is stored was transformed."""
-    if not compressed(body) and encryption(body) is Encryption.NONE:
-        return body.size
-    if body.part_actual_sizes and min(body.part_actual_sizes) >= 0:
-        return sum(body.part_actual_sizes)
-    actual = internal(body, "actual-size") or b""
-    return int(actual) if actual.isdigit() and len(actual) <= _DIGITS else body.size
+    """The size as HEAD reports it; see `Named`."""
+    return Named(body).size()
 
 
 def is_inline(body: ObjectBody, has_entry: bool) -> bool:
-    """Whether the content lies in the `xl.meta`. The marker alone does not say so: there are files that
-    have it and keep the content in a part file; and MinIO gives a multipart object of 0 bytes an entry
-    without it.
-    """
-    return has_entry and (internal(body, "inline-data") is not None or body.size == 0)
+    """Whether the content lies in the `xl.meta`; see `Named`."""
+    return Named(body).is_inline(has_entry)
 
 
 def data_dir(body: ObjectBody) -> str | None:
@@ -149,4 +184,4 @@ def tags(body: ObjectBody) -> dict[str, str]:
 
 
 def storage_class(body: ObjectBody) -> str:
-    return lower(body.meta_user).get(STORAGE_CLASS) or DEFAULT_STORAGE_CLASS
+    return Named(body).storage_class()

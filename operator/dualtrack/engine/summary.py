@@ -92,14 +92,15 @@ def summary(meta: XlMeta) -> Summary:
     count, time = len(meta.versions), latest.mod_time_ns
     if not isinstance(body, ObjectBody):
         return Summary(latest.kind, count, time, 0, "", attributes.DEFAULT_STORAGE_CLASS, False)
+    named = attributes.Named(body)
     return Summary(
-        kind=latest.kind,
-        version_count=count,
-        mod_time_ns=time,
-        size=attributes.size(body),
-        etag=attributes.etag(body),
-        storage_class=attributes.storage_class(body),
-        inline=attributes.is_inline(body, meta.inline_entry(latest) is not None),
+        latest.kind,
+        count,
+        time,
+        named.size(),
+        named.etag(),
+        named.storage_class(),
+        named.is_inline(meta.inline_entry(latest) is not None),
     )
 
 

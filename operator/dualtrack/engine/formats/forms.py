@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dualtrack.engine.formats import bodies, wire
+from dualtrack.engine.formats import bodies, typed, wire
 from dualtrack.engine.formats.bodies import LEGACY_TYPE, Body
 from dualtrack.engine.formats.legacy import rustfs, v1
 from dualtrack.errors import CorruptError
@@ -26,6 +26,12 @@ def refuse_unknown(raw: bytes) -> None:
 
 def decode_body(raw: bytes) -> Body:
     """Decode one body of any form. Raises CorruptError, or UnsupportedFormatError for a later one."""
+    usual = typed.decode(raw)
+    return decode_exactly(raw) if usual is None else usual
+
+
+def decode_exactly(raw: bytes) -> Body:
+    """The same, by the decoder that knows every form and says what is wrong."""
     refuse_unknown(raw)
     value = wire.loads(raw, _BAD)
     if not isinstance(value, dict) or rustfs.is_named(value):

@@ -47,7 +47,8 @@ _INTS = {
     0xD2: _I32,
     0xD3: _I64,
 }
-_BIN_LENGTHS = {0xC4: struct.Struct(">B"), 0xC5: _U16, 0xC6: _U32}
+_BIN8 = 0xC4
+_BIN_LENGTHS = {_BIN8: struct.Struct(">B"), 0xC5: _U16, 0xC6: _U32}
 _STR_LENGTHS = {0xD9: struct.Struct(">B"), 0xDA: _U16, 0xDB: _U32}
 _ARRAY_LENGTHS = {0xDC: _U16, 0xDD: _U32}
 _MAP_LENGTHS = {0xDE: _U16, 0xDF: _U32}
@@ -185,9 +186,12 @@ def read_bin(data: bytes, position: int, reason: str) -> tuple[int, bytes]:
     if position >= len(data):
         _corrupt(reason, f"{reason}: ends where bytes are due")
     tag = data[position]
-    if tag not in _BIN_LENGTHS:
+    if tag == _BIN8 and position + 1 < len(data):
+        start, length = position + 2, data[position + 1]
+    elif tag in _BIN_LENGTHS:
+        start, length = _unpack(_BIN_LENGTHS[tag], data, position + 1, len(data), reason)
+    else:
         _corrupt(reason, f"{reason}: byte 0x{tag:02x} begins no binary")
-    start, length = _unpack(_BIN_LENGTHS[tag], data, position + 1, len(data), reason)
     if length > len(data) - start:
         _corrupt(reason, f"{reason}: {length} bytes are announced where {len(data) - start} are left")
     return start + length, data[start : start + length]

@@ -122,9 +122,12 @@ def _read_crc(data: bytes, position: int) -> tuple[int, int]:
 
 
 def _decode_metadata(metadata: bytes) -> tuple[int, int, tuple[Version, ...]]:
-    position, header_ver = wire.read_int(metadata, 0, "metadata")
-    position, meta_ver = wire.read_int(metadata, position, "metadata")
-    position, count = wire.read_int(metadata, position, "metadata")
+    if metadata[:3].isascii() and len(metadata) >= 3:  # three numbers of one byte each
+        (header_ver, meta_ver, count), position = metadata[:3], 3
+    else:
+        position, header_ver = wire.read_int(metadata, 0, "metadata")
+        position, meta_ver = wire.read_int(metadata, position, "metadata")
+        position, count = wire.read_int(metadata, position, "metadata")
     if not 1 <= header_ver <= HEADER_VERSION:
         raise UnsupportedFormatError("header-version", f"an xl.meta has headers of version {header_ver}")
     if not 1 <= meta_ver <= META_VERSION:
