@@ -189,13 +189,13 @@ def read_regular(path: str | bytes, limit: int) -> tuple[bytes, os.stat_result]:
         os.close(descriptor)
 
 
-def lock_file(path: str) -> int | None:
-    """An exclusive `flock` on `path` (created if missing); None if somebody else holds it. Close to
-    release.
+def lock_file(path: str, *, shared: bool = False) -> int | None:
+    """An exclusive `flock` on `path` (created if missing), or one for readers; None if somebody else holds
+    it. Close to release.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
         return None

@@ -28,12 +28,13 @@ from dualtrack.errors import StoreCorruptError
 PAGE = 1_000
 _Fail = Callable[[Problem], None]
 _Merged = tuple[tuple[bytes, bytes], int, Place, Found | Row | bytes]
+FileInOrder = tuple[tuple[bytes, bytes], int, Place, Found]
 _FILE, _ROW, _ENTRY = range(3)
 
 
 def pairs(drive: Drive, owner: OwnerApi, failed: _Fail) -> Iterator[tuple[Place, Evidence]]:
     """Every object that the drive, the rows or the index know, in order."""
-    sources = _files(drive, failed), _rows(owner), _entries(drive, owner)
+    sources = files_in_order(drive, failed), _rows(owner), _entries(drive, owner)
     for _, group in groupby(heapq.merge(*sources, key=itemgetter(0)), key=itemgetter(0)):
         sides: dict[int, Found | Row | bytes] = {}
         place: Place = ("", "")
@@ -67,7 +68,8 @@ def rows_of(owner: OwnerApi, places: Sequence[Place]) -> Sequence[Row | str | No
     return [row for place in places for row in rows_of(owner, [place])]
 
 
-def _files(drive: Drive, failed: _Fail) -> Iterator[_Merged]:
+def files_in_order(drive: Drive, failed: _Fail) -> Iterator[FileInOrder]:
+    """The drive's files alone, system volume first; what cannot be read goes to `failed`."""
     system: list[Found] = []
     for part in walk(drive, buckets=[], system=True):
         system += part.objects

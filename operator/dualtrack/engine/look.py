@@ -1,0 +1,80 @@
+"""Looking into a store without owning it: nothing is written, no term is raised, no server is kept out.
+
+Where a server owns the store, its socket answers. Otherwise the store is opened beside whoever else looks:
+under a shared lock, so that nobody begins to write meanwhile, and without the term that an owner raises. A
+snapshot, which never had an owner, is opened as it lies there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Protocol
+
+from dualtrack.engine import client, files
+from dualtrack.engine.client import OwnerClient
+from dualtrack.engine.rows import Row
+from dualtrack.engine.stores.lmdb import LmdbStore
+from dualtrack.engine.stores.place import DATA_FILE
+from dualtrack.engine.stores.protocol import Digest, Place, StoreStats
+from dualtrack.errors import StoreLockedError, UsageError
+
+
+class Look(Protocol):
+    """The part of a store, or of its owner, that changes nothing."""
+
+    def get_many(self, places: Sequence[Place]) -> list[Row | None]: ...
+
+    def scan(self, after: Place | None, limit: int) -> list[Row]: ...
+
+    def scan_index(
+        self, bucket: str, prefix: str, after: str | None, limit: int
+    ) -> list[tuple[str, bytes]]: ...
+
+    def meta(self, name: str) -> bytes | None: ...
+
+    def meta_scan(self, prefix: str, after: str | None, limit: int) -> list[tuple[str, bytes]]: ...
+
+    def stats(self) -> StoreStats: ...
+
+    def digest(self) -> Digest: ...
+
+
+@contextmanager
+def look(store_dir: str, *, client_only: bool = False, drive_id: str = "") -> Iterator[Look]:
+    """The store, for reading. `StoreLockedError` where somebody is at work on it who has no socket,
+    `StoreVersionError` where it is of another drive than `drive_id`.
+    """
+    if client_only or client.answers(store_dir):
+        speaker = OwnerClient(store_dir)
+        try:
+            yield speaker
+        finally:
+            speaker.close()
+        return
+    if not os.path.isfile(os.path.join(store_dir, DATA_FILE)):
+        raise UsageError(f"--store {store_dir}: there is no store; migrate makes one")
+    lock = _shared_lock(store_dir)
+    try:
+        store = LmdbStore.open(store_dir, drive_id)
+        try:
+            yield store
+        finally:
+            store.close()
+    finally:
+        if lock is not None:
+            os.close(lock)
+
+
+def _shared_lock(store_dir: str) -> int | None:
+    path = os.path.join(store_dir, "owner.lock")
+    if not os.path.exists(path):
+        return None
+    lock = files.lock_file(path, shared=True)
+    if lock is None:
+        raise StoreLockedError(
+            f"{store_dir} is owned by a process without a socket, perhaps a migration; wait until it ends, "
+            "or look at a snapshot"
+        )
+    return lock
