@@ -126,7 +126,9 @@ def check(arguments: argparse.Namespace) -> int:
     _signature(report, arguments.public_key)
     if arguments.store:
         drive_id = report.head["drive"]["driveID"]
-        with look(arguments.store, client_only=arguments.client_only, drive_id=drive_id) as store:
+        with look(
+            arguments.store, drive=arguments.drive, client_only=arguments.client_only, drive_id=drive_id
+        ) as store:
             checked.store(store)
     if arguments.drive:
         checked.drive(Drive.open(arguments.drive), store_given=bool(arguments.store))

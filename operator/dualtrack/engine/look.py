@@ -15,8 +15,8 @@ from typing import Protocol
 from dualtrack.engine import client, files
 from dualtrack.engine.client import OwnerClient
 from dualtrack.engine.rows import Row
-from dualtrack.engine.stores.lmdb import LmdbStore
-from dualtrack.engine.stores.place import DATA_FILE
+from dualtrack.engine.stores.location import locate
+from dualtrack.engine.stores.opening import open_store
 from dualtrack.engine.stores.protocol import Digest, Place, StoreStats
 from dualtrack.errors import StoreLockedError, UsageError
 
@@ -42,34 +42,38 @@ class Look(Protocol):
 
 
 @contextmanager
-def look(store_dir: str, *, client_only: bool = False, drive_id: str = "") -> Iterator[Look]:
+def look(
+    store: str, *, drive: str | None = None, client_only: bool = False, drive_id: str = ""
+) -> Iterator[Look]:
     """The store, for reading. `StoreLockedError` where somebody is at work on it who has no socket,
     `StoreVersionError` where it is of another drive than `drive_id`.
     """
-    if client_only or client.answers(store_dir):
-        speaker = OwnerClient(store_dir)
+    location = locate(store, drive)
+    if client_only or (location.directory and client.answers(location.directory)):
+        speaker = OwnerClient(location.directory)
         try:
             yield speaker
         finally:
             speaker.close()
         return
-    if not os.path.isfile(os.path.join(store_dir, DATA_FILE)):
-        raise UsageError(f"--store {store_dir}: there is no store; migrate makes one")
-    lock = _shared_lock(store_dir)
+    if not location.exists():
+        raise UsageError(f"--store {location}: there is no store; migrate makes one")
+    lock = _shared_lock(location.directory)
     try:
-        store = LmdbStore.open(store_dir, drive_id)
+        opened = open_store(location, drive_id)
         try:
-            yield store
+            yield opened
         finally:
-            store.close()
+            opened.close()
     finally:
         if lock is not None:
             os.close(lock)
 
 
 def _shared_lock(store_dir: str) -> int | None:
+    """None where nobody ever owned it (a snapshot), and for a database, which has a lock of its own."""
     path = os.path.join(store_dir, "owner.lock")
-    if not os.path.exists(path):
+    if not store_dir or not os.path.exists(path):
         return None
     lock = files.lock_file(path, shared=True)
     if lock is None:
