@@ -41,7 +41,7 @@ def add_parser(subparsers: Subparsers) -> None:
     summary = "write down what a drive and its store hold, so that anybody can check it later"
     parser = subparsers.add_parser("report", help=summary, description=f"{summary}; {_MORE}")
     parser.add_argument("--drive", action="append", metavar="DIR", help="a server's drive")
-    parser.add_argument("--store", metavar="DIR", help="the drive's key-value store")
+    parser.add_argument("--store", action="append", metavar="DIR", help="its store [DRIVE/.dualtrack/store]")
     parser.add_argument("--out", metavar="FILE", help="the report, JSON; FILE.html is the page for people")
     parser.add_argument("--sign-key", metavar="PEM", help="sign with this Ed25519 private key")
     parser.add_argument(
@@ -74,9 +74,11 @@ def _add_check(steps: Subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Make the report. `DifferenceError` or `IncompleteError` where it has to say so."""
-    for name in ("drive", "store", "out"):
+    for name in ("drive", "out"):
         if not getattr(arguments, name):
             raise UsageError(f"--{name} is missing; {_MORE}")
+    if len(arguments.drive) > 1:
+        raise UsageError("--drive: a report is of one drive; the reports of its drives are a set's")
     made: list[Report] = []
 
     def work(task: Task) -> None:
