@@ -83,13 +83,13 @@ def run_task(
             for task in tasks:
                 task.report(task.scanned, task.committed, task.total)
     except DualTrackError as error:
-        _leave(arguments, named[0][0], tasks, str(error), error.exit_code)
+        leave(arguments, named[0][0], tasks, str(error), error.exit_code)
         raise
     except OSError as error:
         message = f"{', '.join(arguments.drive)}: {error}"
-        _leave(arguments, named[0][0], tasks, message, DriveError.exit_code)
+        leave(arguments, named[0][0], tasks, message, DriveError.exit_code)
         raise DriveError(message) from error
-    _leave(arguments, named[0][0], tasks, "", 0)
+    leave(arguments, named[0][0], tasks, "", 0)
     return 0
 
 
@@ -101,7 +101,7 @@ def _tasks(
     run_id = arguments.run_id or f"cli-{uuid.uuid4()}"
     peers = frozenset(drive.drive_id for drive, _ in named)
     with ExitStack() as stack:
-        stop = stack.enter_context(_stopping())
+        stop = stack.enter_context(stopping())
         progress = stack.enter_context(ProgressReport(arguments.verb, arguments.progress))
         reports = progress.shares(len(named))
         for (drive, store), report in zip(named, reports, strict=True):
@@ -165,7 +165,7 @@ def _begin(owner: OwnerApi, drive: Drive, run_id: str, fence: int) -> int:
 
 
 @contextmanager
-def _stopping() -> Iterator[threading.Event]:
+def stopping() -> Iterator[threading.Event]:
     """An event that SIGTERM sets, for as long as the work lasts."""
     asked = threading.Event()
 
@@ -182,7 +182,7 @@ def _stopping() -> Iterator[threading.Event]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _leave(
+def leave(
     arguments: argparse.Namespace, drive: Drive, tasks: Sequence[Task], message: str, code: int
 ) -> None:
     """The result for the operator, and a line a drive for whoever reads along."""

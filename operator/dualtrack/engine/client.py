@@ -19,7 +19,16 @@ from dualtrack.engine import frames
 from dualtrack.engine.owner_api import OwnerInfo
 from dualtrack.engine.rows import Generation, Row
 from dualtrack.engine.server import MAX_PLACES, socket_path
-from dualtrack.engine.stores.protocol import Batch, BatchResult, Digest, Place, StoreStats
+from dualtrack.engine.stores.protocol import (
+    Batch,
+    BatchResult,
+    Damage,
+    Digest,
+    Entries,
+    Place,
+    ScrubPage,
+    StoreStats,
+)
 from dualtrack.errors import DualTrackError, IncompleteError, OwnerError
 
 CONNECT_SECONDS = 5.0
@@ -100,6 +109,17 @@ class OwnerClient:
     def digest(self) -> Digest:
         total, count = self._call("digest", seconds=DIGEST_SECONDS)
         return Digest(int.from_bytes(total, "big"), count)
+
+    def scrub(self, after: bytes) -> ScrubPage:
+        last, rows, index, damaged, entries = self._call("scrub", after)
+        named = tuple(
+            Damage(part, os.fsdecode(bucket), os.fsdecode(key), message)
+            for part, bucket, key, message in damaged
+        )
+        return ScrubPage(last, rows, index, named, Entries(*entries))
+
+    def scrub_meta(self) -> list[str]:
+        return [os.fsdecode(name) for name in self._call("scrub_meta")]
 
     @contextmanager
     def locked(self, places: Iterable[Place]) -> Iterator[None]:

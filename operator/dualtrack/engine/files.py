@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 _RENAME_NOREPLACE = 1
+_RENAME_EXCHANGE = 2
 _AT_FDCWD = -100
 _libc = ctypes.CDLL(ctypes.util.find_library("c"), use_errno=True)
 
@@ -138,9 +139,16 @@ def rename(source: str | bytes, target: str | bytes) -> None:
 
 def rename_exclusive(source: str, target: str) -> None:
     """Move, but never over an existing name (`FileExistsError`)."""
-    result = _libc.renameat2(
-        _AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target), _RENAME_NOREPLACE
-    )
+    _renameat2(source, target, _RENAME_NOREPLACE)
+
+
+def exchange(one: str, other: str) -> None:
+    """Two names change places at once: at every moment each of them is there."""
+    _renameat2(one, other, _RENAME_EXCHANGE)
+
+
+def _renameat2(source: str, target: str, flags: int) -> None:
+    result = _libc.renameat2(_AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target), flags)
     if result != 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code), source, None, target)

@@ -35,15 +35,18 @@ from dualtrack.engine.stores.protocol import (
     OwnedStore,
     Place,
     Put,
+    ScrubPage,
     StoreStats,
 )
 from dualtrack.engine.stripes import Stripes
 from dualtrack.engine.writer import Writer
-from dualtrack.errors import StoreError, StoreLockedError
+from dualtrack.errors import StoreError, StoreLockedError, StoreVersionError
 
 DRAIN_BATCH = 256
 DRAIN_GROUP = 32
 """Keys drained under one commit; writers of these wait for it."""
+REPLACED = "replaced"
+"""A file in a store that `rebuild` has put aside."""
 _log = logging.getLogger(__name__)
 
 
@@ -90,7 +93,7 @@ class Owner:
         location = locate(store_dir, drive)
         opened: list[Callable[[], None]] = []
         try:
-            lock = _lock_store(location)
+            lock = lock_store(location)
             if lock is not None:
                 opened.append(lambda: os.close(lock))
             store = open_store(location, settings.drive_id, map_size=settings.map_size)
@@ -183,6 +186,12 @@ class Owner:
 
     def digest(self) -> Digest:
         return self.store.digest()
+
+    def scrub(self, after: bytes) -> ScrubPage:
+        return self.store.scrub(after)
+
+    def scrub_meta(self) -> list[str]:
+        return [name for name, value in self.store.scrub_meta() if value is None]
 
     def locked(self, places: Iterable[Place]) -> AbstractContextManager[None]:
         return self.stripes.locked(places)
@@ -344,11 +353,16 @@ class Owner:
             os.close(self._lock)
 
 
-def _lock_store(location: Location) -> int | None:
+def lock_store(location: Location, *, replaced_too: bool = False) -> int | None:
     """None for a database that is read without its drive; it has a lock of its own."""
     store_dir = location.directory
     if not store_dir:
         return None
+    if not replaced_too and os.path.lexists(os.path.join(store_dir, REPLACED)):
+        raise StoreVersionError(
+            f"{store_dir} was replaced by a rebuilt store (see its file {REPLACED!r}) and may be behind the "
+            "drive; name the store that took its place"
+        )
     files.ensure_directory(store_dir)
     path = os.path.join(store_dir, "owner.lock")
     lock = files.lock_file(path)

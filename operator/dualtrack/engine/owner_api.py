@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from dualtrack.engine.rows import Generation, Row
-from dualtrack.engine.stores.protocol import Batch, BatchResult, Digest, Place, StoreStats
+from dualtrack.engine.stores.protocol import Batch, BatchResult, Digest, Place, ScrubPage, StoreStats
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +69,12 @@ class OwnerApi(Protocol):
     def stats(self) -> StoreStats: ...
 
     def digest(self) -> Digest: ...
+
+    def scrub(self, after: bytes) -> ScrubPage:
+        """Check every entry after the full key `after` by itself; see `stores/scrubbing.py`."""
+
+    def scrub_meta(self) -> list[str]:
+        """Names of damaged meta values."""
 
     def locked(self, places: Iterable[Place]) -> AbstractContextManager[None]:
         """Hold the stripe locks of these keys, so that no read-modify-write of them is under way

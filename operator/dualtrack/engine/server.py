@@ -135,6 +135,15 @@ def _pairs(pairs: list[tuple[str, bytes]]) -> list[list[bytes]]:
     return [[os.fsencode(name), value] for name, value in pairs]
 
 
+def _scrub(owner: Owner, after: bytes) -> list[Any]:
+    found = owner.scrub(after)
+    damaged = [
+        [each.part, os.fsencode(each.bucket), os.fsencode(each.key), each.message] for each in found.damaged
+    ]
+    entries = [found.entries.rows, found.entries.index, found.entries.changes]
+    return [found.last, found.rows, found.index, damaged, entries]
+
+
 def _verbs(owner: Owner) -> dict[str, Callable[..., Any]]:
     """What each request does, with the values of frames in and out."""
 
@@ -187,6 +196,8 @@ def _verbs(owner: Owner) -> dict[str, Callable[..., Any]]:
         "meta_scan": meta_scan,
         "dirty": dirty,
         "digest": digest,
+        "scrub": lambda after: _scrub(owner, after),
+        "scrub_meta": lambda: [os.fsencode(name) for name in owner.scrub_meta()],
         "begin": lambda run_id, fence: owner.begin(run_id, fence),
         "next_generation": lambda: owner.next_generation().pack(),
         "commit": lambda batch: frames.pack_result(owner.commit(frames.unpack_batch(batch))),

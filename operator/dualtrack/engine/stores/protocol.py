@@ -99,6 +99,38 @@ class Digest:
         return f"xxh3:{self.total:032x}/{self.count}"
 
 
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """How many entries rows and index have, and how often that has changed."""
+
+    rows: int = 0
+    index: int = 0
+    changes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """One entry that cannot be believed. `part` is `row`, `index` or `pair` (both sound, not of each
+    other).
+    """
+
+    part: str
+    bucket: str
+    key: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScrubPage:
+    """`last` is the full key to go on after; empty at the end. `entries` is the store's own count."""
+
+    last: bytes
+    rows: int
+    index: int
+    damaged: tuple[Damage, ...]
+    entries: Entries
+
+
 class KvStore(Protocol):
     def get(self, bucket: str, key: str) -> Row | None: ...
 
@@ -148,3 +180,9 @@ class OwnedStore(KvStore, Protocol):
     def commit_many(
         self, batches: Sequence[Batch], dirty: Container[Place] = ()
     ) -> list[BatchResult | DualTrackError]: ...
+
+    def scrub(self, after: bytes) -> ScrubPage:
+        """Check every row after the full key `after`, and its index entry, each by itself, for a page."""
+
+    def scrub_meta(self) -> list[tuple[str, bytes | None]]:
+        """Every meta value by name; None in place of a damaged one."""

@@ -14,13 +14,13 @@ import json
 import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from itertools import islice, takewhile
 
 from dualtrack.engine.digests import DigestSum
 from dualtrack.engine.rows import Row
 from dualtrack.engine.stores import envelope, keys
-from dualtrack.engine.stores.protocol import Digest, Place
+from dualtrack.engine.stores.protocol import Digest, Entries, Place, ScrubPage
+from dualtrack.engine.stores.scrubbing import check_page
 from dualtrack.engine.stores.transaction import INDEX, META, ROWS, Transaction
 from dualtrack.errors import StoreCorruptError
 
@@ -32,20 +32,8 @@ REMEDY = "rebuild the store from the drive while no file has been cleaned up, or
 ENTRIES = b"entries"
 
 
-@dataclass(frozen=True, slots=True)
-class Entries:
-    """How many entries either table has, and how often that has changed."""
-
-    rows: int = 0
-    index: int = 0
-    changes: int = 0
-
-    def pack(self) -> bytes:
-        return json.dumps([self.rows, self.index, self.changes]).encode()
-
-    @classmethod
-    def unpack(cls, value: bytes) -> Entries:
-        return cls(*json.loads(value))
+def pack_entries(entries: Entries) -> bytes:
+    return json.dumps([entries.rows, entries.index, entries.changes]).encode()
 
 
 class Reading:
@@ -149,6 +137,25 @@ class Reading:
         self._compare_entries(before, rows, entries)
         return total.value()
 
+    def scrub(self, after: bytes) -> ScrubPage:
+        with self._read() as txn:
+            page = self._page(txn, after, READ_ROWS)
+            index = self._entries_until(txn, after, page[-1][0] if page else None)
+            entries = self._entries(txn)
+        damaged = check_page(self._drive, page, index)
+        return ScrubPage(page[-1][0] if page else b"", len(page), len(index), damaged, entries)
+
+    def scrub_meta(self) -> list[tuple[str, bytes | None]]:
+        with self._read() as txn:
+            stored = list(txn.iterate(META, b"", inclusive=True))
+        found: list[tuple[str, bytes | None]] = []
+        for name, value in stored:
+            try:
+                found.append((os.fsdecode(name), envelope.unpack_meta(name, value)))
+            except StoreCorruptError:
+                found.append((os.fsdecode(name), None))
+        return found
+
     def entries(self) -> Entries:
         with self._read() as txn:
             return self._entries(txn)
@@ -157,7 +164,7 @@ class Reading:
         value = self._get_meta(txn, ENTRIES.decode())
         if value is None:
             raise StoreCorruptError(f"{self.name}: its count of entries is gone; {REMEDY}")
-        return Entries.unpack(value)
+        return Entries(*json.loads(value))
 
     def _compare_entries(self, before: Entries, rows: int, index: int) -> None:
         """Only where nothing was added or removed meanwhile; then every entry must have been met."""

@@ -17,8 +17,8 @@ from typing import TypeVar
 from dualtrack.engine.rows import ZERO, Generation
 from dualtrack.engine.stores import envelope, keys
 from dualtrack.engine.stores.decide import Change, Counters, decide
-from dualtrack.engine.stores.protocol import Batch, BatchResult, Place, StoreStats
-from dualtrack.engine.stores.reading import ENTRIES, READ_ROWS, Entries, Reading
+from dualtrack.engine.stores.protocol import Batch, BatchResult, Entries, Place, StoreStats
+from dualtrack.engine.stores.reading import ENTRIES, READ_ROWS, Reading, pack_entries
 from dualtrack.engine.stores.transaction import INDEX, META, ROWS, Transaction, WriteTransaction
 from dualtrack.errors import DualTrackError, FencedError, StoreCorruptError, StoreVersionError
 
@@ -70,7 +70,7 @@ class Writing(Reading):
                 entries = _count_entries(txn)
                 if schema:
                     _log.warning("store %s schema=%d: now %d, %s", self.name, schema, SCHEMA, entries)
-                self._put_meta(txn, ENTRIES.decode(), entries.pack())
+                self._put_meta(txn, ENTRIES.decode(), pack_entries(entries))
                 self._put_meta(txn, "schema", str(SCHEMA).encode())
             return known
 
@@ -191,7 +191,7 @@ class Writing(Reading):
         listed = sum(bool(change.index) - change.unlist for change in changes.values())
         if changes:
             after = Entries(before.rows + new, before.index + listed, before.changes + 1)
-            self._put_meta(txn, ENTRIES.decode(), after.pack())
+            self._put_meta(txn, ENTRIES.decode(), pack_entries(after))
 
     def _put_meta(self, txn: WriteTransaction, name: str, value: bytes | None) -> None:
         encoded = os.fsencode(name)

@@ -1,0 +1,27 @@
+"""`dualtrack engine scrub`: read every entry of a store and name each that is damaged."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from dualtrack.cli.tasks import add_task_arguments, run_task
+from dualtrack.engine.scrub import scrub
+
+if TYPE_CHECKING:
+    from argparse import _SubParsersAction
+
+    Subparsers = _SubParsersAction[argparse.ArgumentParser]
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Declare the verb."""
+    summary = "read every entry of a store; ends with 0 only if all are sound, and names those that are not"
+    parser = subparsers.add_parser("scrub", help=summary, description=summary)
+    add_task_arguments(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Check. `StoreCorruptError` if anything is damaged."""
+    return run_task(arguments, scrub, locked=False)

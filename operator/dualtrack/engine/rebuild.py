@@ -1,0 +1,259 @@
+"""`rebuild`: a new store made from the drive's files, verified, and put in the place of one that is lost.
+
+Only while files are the truth: never once the marker was at `KvOnly` or a hold was recorded, because rows may
+be the only copy then. The new store is swept and verified in `STORE.rebuild`; then both directories change
+places in one system call, so that at every moment a whole store lies at the path. The old one is kept beside
+it under a dated name, with a note in it that keeps it from being opened. Cut off anywhere, it can be run
+again: a half-built store begins anew, and nothing of the old one is ever deleted.
+
+The new store has the old one's UUID, because it is this drive's store to marker and operator, and whatever
+meta values can still be read and do not follow from the rows (waivers, audit, fence, epoch, mode). They are
+read in a child process, which a damaged file may kill.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+from dualtrack.engine import client, files
+from dualtrack.engine.drive import HOLD_DIRECTORY, Drive
+from dualtrack.engine.lock import DriveLock
+from dualtrack.engine.marker import MarkerState
+from dualtrack.engine.migrate import Sweep
+from dualtrack.engine.owner import REPLACED, Owner, OwnerSettings, lock_store
+from dualtrack.engine.owner_api import OwnerApi
+from dualtrack.engine.pace import Pace
+from dualtrack.engine.stores.location import ROCKSDB_FOLDER, Driver, Location, locate
+from dualtrack.engine.stores.opening import open_store
+from dualtrack.engine.stores.protocol import Batch
+from dualtrack.engine.task import Task
+from dualtrack.engine.verify import Verification
+from dualtrack.errors import DualTrackError, MarkerError, OwnerError, RefusedError, UsageError
+
+BUILDING = "building"
+"""A file in a store that is not finished yet; what lies at `STORE.rebuild` without it is kept."""
+
+_SALVAGE_SECONDS = 600
+_HOLDS = ("held/", "hold/")
+# What rows and files say anew, or what was true of the old rows alone.
+_DERIVED = (
+    "count/",
+    "children",
+    "entries",
+    "schema",
+    "drive_id",
+    "cursor/",
+    "swept_epoch",
+    "verified",
+    "trust_floor",
+    "unmended",
+    "sampled",
+    "snapshot",
+    "quarantine/",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """`kept`: where the old store lies now; empty in a dry run. `lost`: what could not be carried over."""
+
+    task: Task
+    kept: str
+    lost: tuple[str, ...]
+
+
+def rebuild(
+    drive: Drive, location: Location, lock: DriveLock, task_of: Callable[[OwnerApi], Task], *, dry_run: bool
+) -> Rebuilt:
+    """Build, verify, swap. A dry run does all but the swap, and removes what it built."""
+    _refuse(drive, location, lock)
+    with _held(location):
+        carried, lost = _carry(location, lock)
+        fresh = location.directory + ".rebuild"
+        _make_room(fresh)
+        task = _build(drive, location, fresh, carried, task_of)
+        lock.check()
+        if dry_run:
+            _clear(fresh)
+            return Rebuilt(task, "", lost)
+        return Rebuilt(task, _swap(location, fresh, task.now()), lost)
+
+
+def _refuse(drive: Drive, location: Location, lock: DriveLock) -> None:
+    if location.driver is Driver.POSTGRESQL:
+        raise UsageError(
+            f"--store {location}: only a store in a directory can be swapped; migrate into another schema="
+        )
+    if os.path.ismount(location.directory):
+        raise UsageError(f"--store {location} is a mount, which cannot be renamed; use a directory below it")
+    if lock.state.state.reached(MarkerState.KV_ONLY):
+        raise MarkerError(
+            f"{drive.path} is at {lock.state.state}: its rows may be the only copy, and a store made from "
+            "files would lack them; put a snapshot in the store's place, or restore first"
+        )
+    if os.path.lexists(f"{drive.path}/{HOLD_DIRECTORY}") or drive.held:
+        raise RefusedError(
+            f"{drive.path} has files on hold: rows are the only metadata of these objects; put a snapshot in "
+            "the store's place, or restore first"
+        )
+
+
+@contextmanager
+def _held(location: Location) -> Iterator[None]:
+    """No other owner, from here to the end. The lock moves away with the old directory."""
+    if os.path.isdir(location.directory) and client.answers(location.directory):
+        raise OwnerError(
+            f"a server owns {location} and answers on its socket; stop it, or let it start without this "
+            "store (in fs or kv_primary with fallback it serves from files), then run this again"
+        )
+    lock = lock_store(location, replaced_too=True)
+    assert lock is not None
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
+def _carry(location: Location, lock: DriveLock) -> tuple[dict[str, bytes | None], tuple[str, ...]]:
+    """The old store's meta values that the new one keeps, and what could not be read of them."""
+    found, lost = _salvaged(location)
+    if any(name.startswith(_HOLDS) for name in found):
+        raise RefusedError(
+            f"{location} has recorded a hold: rows may be the only metadata of these objects; put a snapshot "
+            "in its place, or restore first"
+        )
+    kept: dict[str, bytes | None] = {
+        name: value for name, value in found.items() if not name.startswith(_DERIVED)
+    }
+    if lock.state.store_uuid:
+        kept["store_uuid"] = lock.state.store_uuid.encode()
+    kept.setdefault("epoch", str(lock.state.epoch).encode())
+    return kept, lost
+
+
+def _salvaged(location: Location) -> tuple[dict[str, bytes], tuple[str, ...]]:
+    if not location.exists():
+        return {}, (f"{location}: there is no store",)
+    command = "import sys; from dualtrack.engine.rebuild import salvage; salvage(sys.argv[1])"
+    try:
+        child = subprocess.run(
+            [sys.executable, "-c", command, location.directory],
+            capture_output=True,
+            timeout=_SALVAGE_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return {}, (f"{location}: not read within {_SALVAGE_SECONDS} s",)
+    if child.returncode != 0:
+        told = child.stderr.decode(errors="replace").strip().splitlines()
+        return {}, (f"{location}: {told[-1] if told else f'its reader ended with {child.returncode}'}",)
+    values = json.loads(child.stdout)
+    found = {name: base64.b64decode(value) for name, value in values.items() if value is not None}
+    return found, tuple(f"meta value {name}" for name, value in values.items() if value is None)
+
+
+def salvage(directory: str) -> None:
+    """Write every meta value of a store to standard output, as JSON; null for a damaged one."""
+    try:
+        store = open_store(locate(directory))
+        values = {
+            name: None if value is None else base64.b64encode(value).decode()
+            for name, value in store.scrub_meta()
+        }
+        store.close()
+    except DualTrackError as error:
+        sys.exit(str(error))
+    sys.stdout.write(json.dumps(values))
+
+
+def _build(
+    drive: Drive,
+    location: Location,
+    fresh: str,
+    carried: dict[str, bytes | None],
+    task_of: Callable[[OwnerApi], Task],
+) -> Task:
+    """A whole sweep and a whole verification; then the store is closed, opened again and summed."""
+    files.ensure_directory(fresh)
+    files.write_new(os.path.join(fresh, BUILDING), b"")
+    files.sync_directory(fresh)
+    where = f"rocksdb:{fresh}" if location.driver is Driver.ROCKSDB else fresh
+    store = open_store(locate(where), drive.drive_id)
+    try:
+        store.open_term()
+        # Last of all the term: an owner of the new store must give generations above every one of the old.
+        store.commit(Batch(meta=carried))
+    finally:
+        store.close()
+    settings = OwnerSettings(drive_id=drive.drive_id)
+    owner = Owner.open(None, fresh, settings)
+    try:
+        task = task_of(owner)
+        Sweep(task, Pace(None, None)).run()
+        Verification(task, strict=False).run()
+    finally:
+        owner.close()
+    again = Owner.open(None, fresh, settings)
+    try:
+        digest = str(again.digest())
+    finally:
+        again.close()
+    if digest != task.notes["digest"]:
+        raise RefusedError(f"{fresh} has digest {digest}, not {task.notes['digest']}; run rebuild again")
+    return task
+
+
+def _swap(location: Location, fresh: str, now: datetime) -> str:
+    """Exchange the two, and keep the old one. Returns where."""
+    held = lock_store(locate(fresh))
+    assert held is not None
+    try:
+        files.unlink(os.path.join(fresh, BUILDING))
+        files.sync_file_system(fresh)
+        parent = os.path.dirname(os.path.abspath(location.directory))
+        files.exchange(fresh, location.directory)
+        files.sync_directory(parent)
+        return _keep(fresh, now)
+    finally:
+        os.close(held)
+
+
+def _keep(directory: str, now: datetime) -> str:
+    """Put an old store aside, not to be opened by mistake."""
+    path = os.path.join(directory, REPLACED)
+    if not os.path.lexists(path):
+        files.write_new(path, f"replaced by rebuild at {now.isoformat(timespec='seconds')}\n".encode())
+    kept = f"{directory.removesuffix('.rebuild')}.replaced-{now:%Y%m%dT%H%M%S.%fZ}"
+    files.rename_exclusive(directory, kept)
+    files.sync_directory(os.path.dirname(os.path.abspath(kept)))
+    return kept
+
+
+def _make_room(fresh: str) -> None:
+    """Where an earlier run was cut off: a half-built store goes, anything else is kept."""
+    if not os.path.lexists(fresh):
+        return
+    if os.path.lexists(os.path.join(fresh, BUILDING)):
+        _clear(fresh)
+    else:
+        _keep(fresh, datetime.now().astimezone())
+
+
+def _clear(directory: str) -> None:
+    """Remove a store that was never finished; the file that says so goes last."""
+    inner = os.path.join(directory, ROCKSDB_FOLDER)
+    if os.path.isdir(inner):
+        for name in os.listdir(inner):
+            files.unlink(os.path.join(inner, name))
+        files.remove_directory(inner)
+    for name in sorted(os.listdir(directory), key=lambda name: name == BUILDING):
+        files.unlink(os.path.join(directory, name))
+    files.remove_directory(directory)
