@@ -79,6 +79,11 @@ def wrong_index(drive: Path, owner: Owner, place: Place) -> None:
     put(owner, row, summary[:-1] + bytes((summary[-1] ^ 1,)))
 
 
+def changed_attributes(drive: Path, owner: Owner, place: Place) -> None:
+    """Bytes and row agree; a restore would give the file another mode."""
+    _file(drive, place).chmod(0o600)
+
+
 PLANTS: dict[str, tuple[Plant, str]] = {
     "flipped byte": (flipped_byte, "content"),
     "stale row": (stale_row, "content"),
@@ -87,5 +92,6 @@ PLANTS: dict[str, tuple[Plant, str]] = {
     "extra row": (extra_row, "missingFile"),
     "resurrected tombstone": (resurrected, "deleted"),
     "wrong index": (wrong_index, "index"),
+    "changed attributes": (changed_attributes, "attributes"),
 }
 """Each with the verdict that names it."""

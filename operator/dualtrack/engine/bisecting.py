@@ -41,7 +41,7 @@ def range_digest(side: Side, after: Place | None, until: Place | None) -> Digest
     total = DigestSum()
     for row in rows_between(side, after, until):
         head = bytes((row.state, row.origin)) + row.generation.pack() + row.fingerprint.pack()
-        status = f"{row.mode},{row.uid},{row.gid},{row.mtime_ns}".encode()
+        status = f"{row.name.file},{row.mode},{row.uid},{row.gid},{row.mtime_ns}".encode()
         total.add(row.bucket, row.key, head + status + b"\0" + row.data)
     return total.value()
 

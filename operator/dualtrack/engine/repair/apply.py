@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from dualtrack.engine import attributes, files, naming
@@ -86,7 +87,7 @@ class _Run:
         self._confirmation = confirmation
         self._setting = setting
         self._final = setting.strategy is Strategy.USE_KV
-        if not task.dry_run:
+        if not task.dry_run and task.total:
             files.ensure_directory(records.folder(self._root, task.fence))
             self._writer = Writer(self._root, task.owner)
             self._writer.discard_staged()
@@ -139,12 +140,12 @@ class _Run:
 
     def _record(self, place: Place, seen: Evidence, action: Action, generation: Generation) -> Repaired:
         row = seen.row
-        before = records.digest(seen.file.data) if isinstance(seen.file, Found) else ""
+        before = records.file_digest(seen.file) if isinstance(seen.file, Found) else ""
         after = before
         if action is Action.HOLD_FILE:
             after = ""
         elif action is Action.WRITE_FILE and row is not None:
-            after = records.digest(row.data)
+            after = records.written_digest(row)
         return Repaired(
             self._task.fence,
             *place,
@@ -190,10 +191,27 @@ class _Run:
                 written.append(change.seen.row)
         files.sync_directory(records.folder(self._root, self._task.fence))
         for change in changes:
+            self._check_kept(change)
             if change.action is Action.HOLD_FILE:
                 files.sync_directory(os.path.dirname(self._path(change.record)))
         if written:
             self._writer.place(self._writer.stage(written))
+
+    def _check_kept(self, change: _Change) -> None:
+        """What was put aside must be what was judged: somebody who asks nobody may have written meanwhile."""
+        kept = change.record.kept(self._root, "meta")
+        found = MetaReader().read(os.fsencode(kept))
+        if found is None or (
+            isinstance(found, MetaFile) and records.file_digest(found) == change.record.file_before
+        ):
+            return
+        if change.action is Action.HOLD_FILE:
+            with suppress(FileExistsError):
+                files.rename_exclusive(kept, self._path(change.record))
+        raise DifferenceError(
+            f"{change.record.bucket}/{change.record.key}: its file was changed between the look at it and "
+            "the repair, and was left; find out who changes files on this drive, then repair again"
+        )
 
     def _put(self, change: _Change) -> Put | None:
         """The row that the store has to hold; None where it is right as it is."""

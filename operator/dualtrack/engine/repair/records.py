@@ -20,7 +20,9 @@ from dataclasses import asdict, dataclass
 import xxhash
 
 from dualtrack.engine import files, frames, naming
+from dualtrack.engine.listing import Found
 from dualtrack.engine.marker import CONTROL
+from dualtrack.engine.metafile import MetaFile
 from dualtrack.engine.naming import MetaName
 from dualtrack.engine.owner_api import OwnerApi
 from dualtrack.engine.rows import Generation, Row
@@ -35,8 +37,8 @@ _PAGE = 256
 
 @dataclass(frozen=True, slots=True)
 class Repaired:
-    """One object as it was. `file_before` and `file_after` are XXH3-128 of the file's bytes, empty where
-    there is none; `summary` is the index entry in hex; `had_row` says whether a row was kept.
+    """One object as it was. `file_before` and `file_after` are digests of the file (`file_digest`), empty
+    where there is none; `summary` is the index entry in hex; `had_row` says whether a row was kept.
     """
 
     fence: int
@@ -139,8 +141,18 @@ def place_hash(place: Place) -> str:
     return xxhash.xxh3_128_hexdigest(os.fsencode(place[0]) + b"\0" + os.fsencode(place[1]))
 
 
-def digest(data: bytes) -> str:
-    return xxhash.xxh3_128_hexdigest(data)
+def file_digest(file: MetaFile | Found) -> str:
+    """Of all that a repair of the file may change: bytes, mode, owner and time."""
+    return _digest(file.data, file.mode, file.uid, file.gid, file.fingerprint.mtime_ns)
+
+
+def written_digest(row: Row) -> str:
+    """Of the file that is written from this row."""
+    return _digest(row.data, row.mode, row.uid, row.gid, row.mtime_ns)
+
+
+def _digest(data: bytes, *attributes: int) -> str:
+    return xxhash.xxh3_128_hexdigest(",".join(map(str, attributes)).encode() + b"\0" + data)
 
 
 def folder(drive: str, fence: int) -> str:

@@ -166,4 +166,4 @@ def _is_before(drive: str, record: Repaired, row: Row | None) -> bool:
 def _digest(file: Found | Problem | None) -> str:
     if file is None:
         return ""
-    return records.digest(file.data) if isinstance(file, Found) else "unreadable"
+    return records.file_digest(file) if isinstance(file, Found) else "unreadable"

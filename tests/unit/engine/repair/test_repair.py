@@ -98,6 +98,8 @@ CASES = [
     ("extra row", USE_FS),
     ("stale row", TO_FS),
     ("extra row", TO_FS),
+    ("changed attributes", TO_FS),
+    ("changed attributes", TO_KV),
 ]
 
 
@@ -278,6 +280,29 @@ def test_a_key_that_is_being_written_is_left_to_its_writer(small: Bench, owner: 
         with pytest.raises(DifferenceError, match="bkt/03: is being written"):
             repair(task, TO_KV)
     assert task.committed == 1
+
+
+@pytest.mark.parametrize("strategy", [TO_FS, USE_KV])
+def test_a_file_that_another_server_replaces_meanwhile_is_left(
+    small: Bench, owner: Owner, strategy: Strategy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """H9: between the look and the rename somebody writes who knows nothing of our locks."""
+    PLANTS["stale row"][0](small.drive, owner, ("bkt", "03"))
+    if strategy is USE_KV:
+        mark(small.drive, MarkerState.KV_ONLY)
+    newer = small.file("bkt", "09").read_bytes()
+    real = records.keep_row
+
+    def replacing(drive: str, record: records.Repaired, row: Row) -> None:
+        real(drive, record, row)
+        copy = small.file("bkt", "03").with_name("copy")
+        copy.write_bytes(newer)
+        copy.rename(small.file("bkt", "03"))
+
+    monkeypatch.setattr(records, "keep_row", replacing)
+    with pytest.raises(DifferenceError, match="was changed between the look at it and the repair"):
+        repaired(small, owner, strategy, accept_newer=True)
+    assert small.file("bkt", "03").read_bytes() == newer
 
 
 def test_what_was_written_since_is_not_taken_back(small: Bench, owner: Owner) -> None:
