@@ -241,7 +241,7 @@ def minio() -> Iterator[Fixture]:
     yield Fixture("minio-1.0-numbers", b"XL2 \x01\x00\x00\x00" + pack({"Versions": []}), "1.0", ())
     small = v2(NULL, T, MetaSys=inlined)
     one = (Seen(NULL, "object", T, 3, ETAG, b"abc"),)
-    map11 = pack({"Versions": [v2(NULL, T, ID=None, MetaSys=inlined)]})
+    map11 = pack({"Versions": [small]})
     tail = inline({"null": framed(b"abc")})
     yield Fixture("minio-1.1", b"XL2 \x01\x00\x01\x00" + pack(map11) + tail, "1.1", one)
     map12 = pack({"Later": [1, {"a": b"b"}], "Versions": [v2(B, T - 1), small]})
@@ -290,9 +290,15 @@ def minio() -> Iterator[Fixture]:
         "minio-1.3-tiered-purged-free",
         indexed(special, 3, 3, {}),
         "1.3",
-        (Seen(A, "object", T + 2, 3, ETAG), Seen(B, "object", T + 1, 3, ETAG), Seen(C, "freeVersion", T)),
+        (
+            Seen(A, "object", T + 2, 3, ETAG),
+            Seen(B, "pendingPurge", T + 1, 3, ETAG),
+            Seen(C, "freeVersion", T),
+        ),
         "whole",
     )
+    nil = indexed([(header(NULL, T, 1, 6, 3), pack(v2(NULL, T, ID=None)))], 3, 3, {})
+    yield Fixture("nil-for-the-null-version", nil, "1.3", without, "body")
     metadata = b"\x03\x03\x00"
     short = b"XL2 \x01\x00\x03\x00" + pack(metadata) + pack(crc(metadata))
     yield Fixture("minio-1.3-no-versions-short-wrapper", short, "1.3", ())

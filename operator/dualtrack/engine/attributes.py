@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from enum import Enum
 from urllib.parse import parse_qsl
 
-from dualtrack.engine.formats.bodies import NULL_ID, ObjectBody
+from dualtrack.engine.formats.bodies import NULL_ID, Body, ObjectBody
 
 USER_PREFIX = "x-amz-meta-"
 TAGGING = "x-amz-tagging"
@@ -43,6 +43,7 @@ _SEALED_PREFIX = "20000f00"
 _SSE = "server-side-encryption-"
 _SSE_HEADER, _SSE_C = "x-amz-server-side-encryption", "x-amz-server-side-encryption-customer-algorithm"
 _RUSTFS_ENCRYPTION, _SEALED_KEY = "x-rustfs-encryption-", "sealed-key"
+_PURGING = frozenset(prefix + "purgestatus" for prefix in INTERNAL_PREFIXES)
 _DIGITS = 18  # of a size in bytes
 
 
@@ -141,6 +142,13 @@ def internal(body: ObjectBody, suffix: str) -> bytes | None:
 def encryption(body: ObjectBody) -> Encryption:
     """How the content is encrypted, by the markers of either server."""
     return Named(body).encryption()
+
+
+def is_purging(body: Body) -> bool:
+    """Whether the version waits for its deletion at a replication target: servers present it as deleted."""
+    return bool(body.meta_sys) and any(
+        value and key.lower() in _PURGING for key, value in body.meta_sys.items()
+    )
 
 
 def compressed(body: ObjectBody) -> bool:

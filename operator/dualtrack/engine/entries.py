@@ -20,6 +20,8 @@ from dualtrack.engine.summary import Summary, summary
 
 __all__ = ["KINDS", "Entry", "Summary", "entries", "json_text", "rfc3339", "summary", "version_entry"]
 
+#: Waits for its deletion at a replication target; S3 shows it no more.
+PENDING_PURGE = "pendingPurge"
 KINDS: Mapping[Kind, str] = {
     Kind.OBJECT: "object",
     Kind.LEGACY: "object",
@@ -86,7 +88,7 @@ def version_entry(bucket: str, key: str, meta: XlMeta, version: Version, latest:
             key=key,
             version_id=version.version_key,
             is_latest=latest,
-            kind=KINDS[version.kind],
+            kind=PENDING_PURGE if attributes.is_purging(body) else KINDS[version.kind],
             etag=None,
             etag_sealed=False,
             size=0,
@@ -106,7 +108,7 @@ def version_entry(bucket: str, key: str, meta: XlMeta, version: Version, latest:
         key=key,
         version_id=version.version_key,
         is_latest=latest,
-        kind=KINDS[version.kind],
+        kind=PENDING_PURGE if attributes.is_purging(body) else KINDS[version.kind],
         etag=etag,
         etag_sealed=etag is None,
         size=attributes.size(body),

@@ -181,7 +181,7 @@ def listed_versions(key: str, meta: XlMeta) -> list[tuple[str, ListedVersion]]:
     return [
         (version.version_key, listed_version(key, version, number == 0))
         for number, version in enumerate(meta.versions)
-        if version.kind is not Kind.FREE_VERSION
+        if version.kind is not Kind.FREE_VERSION and not classes.is_purging(version.body)
     ]
 
 

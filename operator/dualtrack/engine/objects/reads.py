@@ -49,7 +49,7 @@ def choose(
         raise NoSuchKey(f"there is no object {bucket}/{key}", bucket, key)
     version = pick(meta, bucket, key, version_id)
     latest = version is meta.versions[0]
-    if version_id is None and not version.kind.is_object:
+    if version_id is None and (not version.kind.is_object or attributes.is_purging(version.body)):
         raise NoSuchKey(
             f"{bucket}/{key} is deleted: a delete marker is its current version",
             bucket,
@@ -65,7 +65,7 @@ def pick(meta: XlMeta, bucket: str, key: str, version_id: str | None) -> Version
     if version_id is None:
         return meta.versions[0]
     found = meta.find(version_bytes(version_id))
-    if found is None or found.kind is Kind.FREE_VERSION:
+    if found is None or found.kind is Kind.FREE_VERSION or attributes.is_purging(found.body):
         raise NoSuchVersion(f"{bucket}/{key} has no version {version_id}", bucket, key)
     return found
 
