@@ -14,9 +14,10 @@ import pytest
 from minio import Minio
 from minio.commonconfig import Tags
 
+from dualtrack.engine import blake
 from dualtrack.engine.objects.errors import Undecodable
 from dualtrack.engine.objects.layer import ObjectLayer
-from dualtrack.engine.objects.types import Attributes
+from dualtrack.engine.objects.types import Attributes, Content
 from layers import Body, opened, sweep
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "hack"))
@@ -172,3 +173,47 @@ def complete(layer: ObjectLayer, bucket: str, written: dict[tuple[str, str, str 
     version = layer.complete_upload(bucket, "dualtrack/parts", upload.upload_id, named).version_id
     whole = b"".join(contents.values())
     written[bucket, "dualtrack/parts", version] = hashlib.sha256(whole).hexdigest()
+
+
+def test_a_real_minio_reads_objects_of_known_content_and_large_inline_ones(
+    drives: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """And what it deletes or overwrites is taken from no other object."""
+    drive = drives("minio-single") / "d1"
+    contents = {"small": os.urandom(700), "inline": os.urandom(400_000), "separate": os.urandom(1_500_000)}
+    with opened(drive, "fs/1") as layer:
+        layer.create_bucket("ours")
+        sweep(layer)
+    with opened(drive, "kv_primary/1/true", instant=True, inline_limit=524_287) as layer:
+        for name, content in contents.items():
+            layer.put("ours", f"{name}/first", Body(content), Attributes())
+            named = Content(blake.digest(content).hex(), len(content))
+            for copy in ("second", "third"):
+                layer.put_known("ours", f"{name}/{copy}", named, Attributes(user={"is": copy}))
+    parts = list(drive.glob("ours/*/*/*/part.1"))
+    assert len(parts) == 3
+    assert len({part.stat().st_ino for part in parts}) == 1
+    with lab.running(drive, log=tmp_path / "minio.log") as server:
+        client = Minio(server.address, lab.ACCESS_KEY, lab.SECRET_KEY, secure=False)
+
+        def read(name: str) -> bytes:
+            answer = client.get_object("ours", name)
+            try:
+                return bytes(answer.data)
+            finally:
+                answer.close()
+                answer.release_conn()
+
+        for name, content in contents.items():
+            for copy in ("first", "second", "third"):
+                assert read(f"{name}/{copy}") == content
+            stat = client.stat_object("ours", f"{name}/third")
+            assert stat.metadata["x-amz-meta-is"] == "third"
+            assert not [header for header in stat.metadata if "dualtrack" in header.lower()]
+            client.remove_object("ours", f"{name}/first")
+            client.put_object("ours", f"{name}/second", io.BytesIO(b"other"), 5)
+            assert read(f"{name}/third") == content
+            assert read(f"{name}/second") == b"other"
+    with opened(drive, "fs/0") as layer:
+        for name, content in contents.items():
+            assert b"".join(layer.read("ours", f"{name}/third")[1]) == content

@@ -18,10 +18,11 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from dualtrack.engine.objects.errors import MethodNotAllowed, NoSuchKey, NoSuchVersion
+from dualtrack.engine import blake
+from dualtrack.engine.objects.errors import MethodNotAllowed, NoSuchKey, NoSuchVersion, UnknownContent
 from dualtrack.engine.objects.layer import ObjectLayer
 from dualtrack.engine.objects.levels import Level
-from dualtrack.engine.objects.types import Attributes, Span
+from dualtrack.engine.objects.types import Attributes, Content, Span
 from layers import Body, Figures, md5, new_drive, opened, sweep
 
 BUCKET = "bucket"
@@ -78,6 +79,7 @@ class Objects(RuleBasedStateMachine):
                 epoch=0 if self.mode == "fs/0" else self.epoch,
                 figures=self.figures,
                 level=self.level,
+                instant=True,
             )
         )
 
@@ -180,6 +182,21 @@ class Objects(RuleBasedStateMachine):
             written.version_id or "null", version.content, dict(version.tags), dict(version.user)
         )
         self._prepend(into, copied)
+
+    @precondition(lambda self: self.model)
+    @rule(data=st.data(), into=st.sampled_from(KEYS))
+    def put_known(self, data: st.DataObject, into: str) -> None:
+        key = data.draw(st.sampled_from(ordered(list(self.model))))
+        content = data.draw(st.sampled_from(self.model[key])).content
+        if content is None:
+            return
+        named = Content(blake.digest(content).hex(), len(content))
+        try:
+            written = self.layer.put_known(BUCKET, into, named, Attributes())
+        except UnknownContent:
+            return
+        assert written.etag == md5(content)
+        self._prepend(into, Version(written.version_id or "null", content))
 
     @rule(data=st.data())
     def switch(self, data: st.DataObject) -> None:

@@ -18,10 +18,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dualtrack.engine import files
+from dualtrack.engine import blake, files
 from dualtrack.engine.journal import Journal
 from dualtrack.engine.objects.levels import Level
-from dualtrack.engine.objects.types import Attributes
+from dualtrack.engine.objects.types import Attributes, Content
 from dualtrack.engine.stores.lmdb import LmdbStore
 from layers import Body, opened
 
@@ -32,6 +32,7 @@ STEPS: dict[str, tuple[Any, str]] = {
     "rmdir": (files, "remove_directory"),
     "sync": (files, "sync_directory"),
     "mkdir": (files, "ensure_directory"),
+    "link": (files, "link"),
     "mark": (Journal, "mark"),
     "clear": (Journal, "clear"),
     "commit": (LmdbStore, "commit_many"),
@@ -67,12 +68,17 @@ def operate(order: dict[str, Any], trace: int) -> None:
     drive = order["drive"]
     if order["operation"] == "open":
         watch(drive, order["step"], trace)
-    with opened(Path(drive), order["mode"], level=Level(order["level"])) as layer:
+    settings = {"level": Level(order["level"]), "instant": order["operation"] == "known"}
+    with opened(Path(drive), order["mode"], **settings) as layer:
         if order["operation"] == "open":
             os._exit(0)
         watch(drive, order["step"], trace)
         if order["operation"] == "put":
             layer.put("bucket", order["key"], Body(order["content"].encode() * order["times"]), Attributes())
+        elif order["operation"] == "known":
+            content = order["content"].encode() * order["times"]
+            named = Content(blake.digest(content).hex(), len(content))
+            layer.put_known("bucket", order["key"], named, Attributes())
         else:
             layer.delete("bucket", order["key"])
         os._exit(0)

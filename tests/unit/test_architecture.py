@@ -26,6 +26,7 @@ SINGLE_IMPORTERS = {
     "lmdb": {"engine/stores/lmdb.py"},
     "psycopg": {"engine/stores/postgresql.py"},
     "rocksdict": {"engine/stores/rocksdb.py"},
+    "blake3": {"engine/blake.py"},
     "highwayhash": {"engine/formats/bitrot.py"},
     "prometheus_client": {"gateway/metrics.py", "controller/metrics.py"},
     "msgpack": {"engine/formats/wire.py", "engine/frames.py"},

@@ -10,9 +10,7 @@ from __future__ import annotations
 import json
 import os
 
-import blake3
-
-from dualtrack.engine import files, marker
+from dualtrack.engine import blake, files, marker
 from dualtrack.engine.inventory import count_inodes
 from dualtrack.engine.rows import is_system
 from dualtrack.engine.task import Task
@@ -66,7 +64,7 @@ def ledger(task: Task) -> None:
     task.notes |= {
         "inodesUsed": used,
         "digest": digest,
-        "reportDigest": f"blake3:{blake3.blake3(data).hexdigest()}",
+        "reportDigest": f"blake3:{blake.digest(data).hex()}",
     }
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from email.utils import formatdate
 from urllib.parse import parse_qsl
 
-from dualtrack.engine.objects.types import Attributes, Stored
+from dualtrack.engine.objects.types import Attributes, Content, Stored
 from dualtrack.gateway.errors import S3Error
 
 STANDARD = (
@@ -23,6 +23,7 @@ STANDARD = (
     "expires",
 )
 META = "x-amz-meta-"
+CONTENT_HASH, CONTENT_SIZE = "x-amz-dualtrack-blake3", "x-amz-dualtrack-size"
 DEFAULT_TYPE = "binary/octet-stream"
 STORAGE_CLASSES = ("STANDARD", "REDUCED_REDUNDANCY")
 MAX_USER_METADATA = 2048
@@ -45,6 +46,7 @@ _UNSERVED = (
     "x-amz-bucket-object-lock-enabled",
 )
 _WORD_LIMIT = 75 - len("=?UTF-8?q?") - len("?=")
+_HASH = re.compile(r"[0-9a-fA-F]{64}")
 _TAG_TEXT = re.compile(r"[\w\s+\-=.:/@]*")
 
 
@@ -57,6 +59,18 @@ def refuse_unserved(headers: Mapping[str, str]) -> None:
             )
     if headers.get("x-amz-acl", "") not in _PLAIN_ACLS:
         raise S3Error("NotImplemented", "The header x-amz-acl implies functionality that is not implemented.")
+
+
+def known_content(headers: Mapping[str, str]) -> Content | None:
+    """The content that a PUT names instead of sending it; None where it is an ordinary one."""
+    name, size = headers.get(CONTENT_HASH), headers.get(CONTENT_SIZE, "")
+    if name is None:
+        return None
+    if not _HASH.fullmatch(name) or not (size.isascii() and size.isdigit()):
+        raise S3Error(
+            "InvalidArgument", f"{CONTENT_HASH} takes 64 hexadecimal digits, and {CONTENT_SIZE} the size."
+        )
+    return Content(name.lower(), int(size))
 
 
 def attributes(headers: Mapping[str, str]) -> Attributes:

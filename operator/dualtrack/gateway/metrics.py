@@ -34,6 +34,8 @@ _ENGINE_HISTOGRAMS = {
 _ENGINE_COUNTERS = {
     "rustfs_consistency_checks_total": "Reads whose metadata were compared between the two tracks",
     "rustfs_consistency_errors_total": "Comparisons that found the two tracks different",
+    "rustfs_instant_upload_hits_total": "Objects made of content that was known",
+    "rustfs_instant_upload_misses_total": "Contents that were asked for and not known",
     "rustfs_metadata_cache_hits_total": "Rows that the cache had",
     "rustfs_metadata_cache_misses_total": "Rows that were read from the store because the cache had them not",
 }

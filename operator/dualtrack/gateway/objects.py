@@ -10,7 +10,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from dualtrack.engine.objects import errors as conditions_of_layer
-from dualtrack.engine.objects.types import Deleted, Span, Stored, Written
+from dualtrack.engine.objects.types import Deleted, Source, Span, Stored, Written
 from dualtrack.gateway import conditions, headers
 from dualtrack.gateway.call import Call
 from dualtrack.gateway.documents import Node, element
@@ -24,10 +24,17 @@ async def put_object(call: Call) -> web.StreamResponse:
     headers.refuse_unserved(call.headers)
     attributes = headers.attributes(call.headers)
     check = conditions.write_check(call.headers)
-    written = await call.with_body(
-        lambda source: call.layer.put(call.bucket, call.key, source, attributes, check)
-    )
-    return call.empty(200, written_headers(written))
+    known = headers.known_content(call.headers)
+
+    def put(source: Source) -> Written:
+        if known is None:
+            return call.layer.put(call.bucket, call.key, source, attributes, check)
+        if any(source.chunks()):
+            raise S3Error("InvalidArgument", f"A request with {headers.CONTENT_HASH} has no body.")
+        source.verify()
+        return call.layer.put_known(call.bucket, call.key, known, attributes, check)
+
+    return call.empty(200, written_headers(await call.with_body(put)))
 
 
 def written_headers(written: Written) -> dict[str, str]:

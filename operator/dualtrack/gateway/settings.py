@@ -13,6 +13,7 @@ from pathlib import Path
 from dualtrack.engine.mode import Mode
 from dualtrack.engine.objects.cache import CacheSettings
 from dualtrack.engine.objects.levels import Level
+from dualtrack.engine.objects.types import INLINE_LIMIT, SEPARATE_FROM
 from dualtrack.engine.objects.types import Settings as LayerSettings
 from dualtrack.errors import DriveError, UsageError
 from dualtrack.gateway.auth import Credentials
@@ -46,6 +47,8 @@ class GatewaySettings:
             level=_level(env),
             window_seconds=_whole(env, "RUSTFS_DUAL_TRACK_WINDOW_SECONDS", 60, low=1),
             cache=_cache(env),
+            instant=_switch(env, "RUSTFS_INSTANT_UPLOAD"),
+            inline_limit=_inline_limit(env),
         )
         token = _secret(env, "RUSTFS_DUAL_TRACK_ACK_TOKEN")
         return cls(_drive(env), host, port, credentials, mode, layer, token)
@@ -105,6 +108,21 @@ def _cache(env: Mapping[str, str]) -> CacheSettings:
         warmup=_whole(env, "RUSTFS_METADATA_CACHE_WARMUP", usual.warmup, low=0),
         max_bytes=_whole(env, "RUSTFS_METADATA_CACHE_BYTES", usual.max_bytes, low=1),
     )
+
+
+def _inline_limit(env: Mapping[str, str]) -> int:
+    name = "RUSTFS_INLINE_THRESHOLD_BYTES"
+    limit = _whole(env, name, INLINE_LIMIT, low=0)
+    if limit >= SEPARATE_FROM:
+        raise UsageError(f"{name}={limit}: content of {SEPARATE_FROM} bytes and more always has its own file")
+    return limit
+
+
+def _switch(env: Mapping[str, str], name: str) -> bool:
+    text = env.get(name) or "false"
+    if text not in ("true", "false"):
+        raise UsageError(f"{name}={text!r}: write true or false")
+    return text == "true"
 
 
 def _whole(env: Mapping[str, str], name: str, default: int, *, low: int) -> int:

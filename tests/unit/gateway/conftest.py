@@ -20,9 +20,20 @@ from typing import Any, cast
 import pytest
 from aiohttp import web
 
+from dualtrack.engine import blake
 from dualtrack.engine.objects import errors
 from dualtrack.engine.objects.api import ObjectApi
-from dualtrack.engine.objects.types import Attributes, Bucket, Check, Deleted, Source, Span, Stored, Written
+from dualtrack.engine.objects.types import (
+    Attributes,
+    Bucket,
+    Check,
+    Content,
+    Deleted,
+    Source,
+    Span,
+    Stored,
+    Written,
+)
 from dualtrack.gateway import signature
 from dualtrack.gateway.app import Application
 from dualtrack.gateway.auth import Credentials
@@ -32,6 +43,17 @@ from dualtrack.gateway.signature import Scope
 
 PIECE = 64 * 1024
 CREDENTIALS = Credentials("user", "password", "us-east-1")
+
+
+@dataclass(frozen=True, slots=True)
+class BufferedBytes:
+    data: bytes
+
+    def chunks(self) -> Iterator[bytes]:
+        yield self.data
+
+    def verify(self) -> None:
+        return
 
 
 class MemoryLayer:
@@ -86,6 +108,14 @@ class MemoryLayer:
         )
         self.objects[bucket, key] = (stored, content)
         return Written(etag, None, len(content), stored.modified_ns)
+
+    def put_known(
+        self, bucket: str, key: str, content: Content, attributes: Attributes, check: Check | None = None
+    ) -> Written:
+        for _, known in self.objects.values():
+            if (blake.digest(known).hex(), len(known)) == (content.blake3, content.size):
+                return self.put(bucket, key, BufferedBytes(known), attributes, check)
+        raise errors.UnknownContent("not known", bucket, key)
 
     def stat(self, bucket: str, key: str, version_id: str | None = None) -> Stored:
         return self._found(bucket, key)[0]

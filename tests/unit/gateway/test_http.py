@@ -14,6 +14,7 @@ import pytest
 import urllib3
 from minio import Minio
 
+from dualtrack.engine import blake
 from dualtrack.engine.objects import errors
 from dualtrack.gateway.signature import Scope, chunk_to_sign, sign, signing_key
 
@@ -104,6 +105,21 @@ def test_metadata_that_is_not_ascii(gateway: Any) -> None:
     signed["x-amz-meta-name"] = "müll".encode()
     assert gateway.raw("PUT", target, signed).status == 200
     assert gateway.send("HEAD", target).headers["x-amz-meta-name"] == "=?UTF-8?q?m=C3=BCll?="
+
+
+def test_a_put_may_name_known_content_instead_of_sending_it(gateway: Any) -> None:
+    assert gateway.send("PUT", "/bucket/first", body=b"hello").status == 200
+    name, size = "x-amz-dualtrack-blake3", "x-amz-dualtrack-size"
+    known = {name: blake.digest(b"hello").hex().upper(), size: "5"}
+    answer = gateway.send("PUT", "/bucket/second", known)
+    assert (answer.status, answer.headers["ETag"]) == (200, '"5d41402abc4b2a76b9719d911017c592"')
+    assert gateway.send("GET", "/bucket/second").body == b"hello"
+    unknown = gateway.send("PUT", "/bucket/third", {**known, size: "6"})
+    assert (unknown.status, unknown.code) == (404, "NoSuchContent")
+    for wrong in ({name: "5"}, {name: known[name]}, {**known, size: "-5"}):
+        assert gateway.send("PUT", "/bucket/third", wrong).code == "InvalidArgument"
+    assert gateway.send("PUT", "/bucket/third", known, body=b"hello").code == "InvalidArgument"
+    assert gateway.send("GET", "/bucket/third").code == "NoSuchKey"
 
 
 def test_keys_reach_the_layer_byte_for_byte(gateway: Any) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from dualtrack.engine.objects.cache import CacheSettings
 from dualtrack.errors import DriveError, UsageError
 from dualtrack.gateway.settings import GatewaySettings
 
@@ -28,6 +29,8 @@ def test_defaults(tmp_path: Path) -> None:
     assert settings.layer.shadow_ratio == 1.0
     assert "hidden" not in repr(settings)
     assert (settings.layer.level, settings.layer.window_seconds) == ("eventual", 60)
+    assert (settings.layer.instant, settings.layer.inline_limit) == (False, 131_072)
+    assert settings.layer.cache == CacheSettings(10_000, 3_600, 1_000, 64 << 20)
 
 
 def test_the_consistency_level_and_its_window(tmp_path: Path) -> None:
@@ -62,6 +65,9 @@ def test_secrets_may_come_from_files(tmp_path: Path) -> None:
         ("RUSTFS_ADDRESS", "9000"),
         ("RUSTFS_ADDRESS", ":70000"),
         ("RUSTFS_DUAL_TRACK_CONSISTENCY", "strict"),
+        ("RUSTFS_INSTANT_UPLOAD", "yes"),
+        ("RUSTFS_INLINE_THRESHOLD_BYTES", "524288"),
+        ("RUSTFS_METADATA_CACHE_CAPACITY", "-1"),
         ("RUSTFS_DUAL_TRACK_WINDOW_SECONDS", "0"),
         ("RUSTFS_SHADOW_READ_RATIO", "2"),
         ("RUSTFS_DUAL_TRACK_RATIO", "1.5"),

@@ -13,6 +13,7 @@ from dualtrack.engine.objects.types import (
     Attributes,
     Bucket,
     Check,
+    Content,
     Deleted,
     Page,
     Part,
@@ -44,6 +45,13 @@ class ObjectApi(Protocol):
     def put(
         self, bucket: str, key: str, source: Source, attributes: Attributes, check: Check | None = None
     ) -> Written: ...
+
+    def put_known(
+        self, bucket: str, key: str, content: Content, attributes: Attributes, check: Check | None = None
+    ) -> Written:
+        """An object of content that some object here has already. `UnknownContent` where none has, where it
+        cannot be used, and where instant upload is off: the client sends it then."""
+        ...
 
     def stat(self, bucket: str, key: str, version_id: str | None = None) -> Stored: ...
 

@@ -19,7 +19,7 @@ from dualtrack.engine.objects.cursors import Overlay, RowVersions, between
 from dualtrack.engine.objects.documents import Track, decode_meta
 from dualtrack.engine.objects.errors import Unavailable
 from dualtrack.engine.objects.fs_track import FsTrack
-from dualtrack.engine.objects.kv_track import KV_ERRORS, KvTrack
+from dualtrack.engine.objects.kv_track import KV_ERRORS, NO_REFERENCES, KvTrack, References
 from dualtrack.engine.objects.pages import Cursor
 from dualtrack.engine.objects.plane import FsPlane, Wanted, index_cursor
 from dualtrack.engine.objects.shadow import Shadow
@@ -64,16 +64,18 @@ class DualPlane(FsPlane):
                 self._missed(bucket, key)
         return None if found is None else found.data
 
-    def save(self, bucket: str, key: str, meta: XlMeta, data: bytes) -> None:
+    def save(
+        self, bucket: str, key: str, meta: XlMeta, data: bytes, references: References = NO_REFERENCES
+    ) -> None:
         if self._mode.dual(bucket, key):
             self._keeper.mark(bucket, key)
-        super().save(bucket, key, meta, data)
+        super().save(bucket, key, meta, data, references)
         self._wake()
 
-    def erase(self, bucket: str, key: str) -> None:
+    def erase(self, bucket: str, key: str, references: References = NO_REFERENCES) -> None:
         if self._mode.dual(bucket, key):
             self._keeper.mark(bucket, key)
-        super().erase(bucket, key)
+        super().erase(bucket, key, references)
         self._wake()
 
 
@@ -123,21 +125,23 @@ class PrimaryPlane(FsPlane):
             self._missed(bucket, key)
         return FsPlane.load(self, bucket, key)
 
-    def save(self, bucket: str, key: str, meta: XlMeta, data: bytes) -> None:
+    def save(
+        self, bucket: str, key: str, meta: XlMeta, data: bytes, references: References = NO_REFERENCES
+    ) -> None:
         token = self._keeper.mark(bucket, key)
         file = self.write_file(bucket, key, data)
         try:
-            self._kv.put(bucket, key, meta, data, file)
+            self._kv.put(bucket, key, meta, data, file, references)
         except KV_ERRORS as error:
             self._left_dirty(bucket, key, error)
             return
         self._keeper.clear(token)
 
-    def erase(self, bucket: str, key: str) -> None:
+    def erase(self, bucket: str, key: str, references: References = NO_REFERENCES) -> None:
         token = self._keeper.mark(bucket, key)
         self.fs.remove(bucket, key)
         try:
-            self._kv.tombstone(bucket, key, RowOrigin.FS)
+            self._kv.tombstone(bucket, key, RowOrigin.FS, references)
         except KV_ERRORS as error:
             self._left_dirty(bucket, key, error)
             return

@@ -2,6 +2,7 @@
 
     ObjectError
     ├── NoSuchBucket, NoSuchKey, NoSuchVersion, NoSuchUpload            404
+    ├── UnknownContent        no object has the content that is named   404
     ├── MethodNotAllowed      the version named is a delete marker      405
     ├── BucketExists, BucketNotEmpty, InvalidBucketState                409
     ├── PreconditionFailed                                              412
@@ -50,6 +51,10 @@ class NoSuchVersion(ObjectError):
 
 class NoSuchUpload(ObjectError):
     pass
+
+
+class UnknownContent(ObjectError):
+    """Nothing here has the content that the client names; it has to send it."""
 
 
 class MethodNotAllowed(ObjectError):

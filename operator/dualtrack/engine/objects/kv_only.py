@@ -17,7 +17,7 @@ from dualtrack.engine.objects.documents import Track, data_directories
 from dualtrack.engine.objects.errors import Unavailable
 from dualtrack.engine.objects.fs_track import FsTrack, meta_file
 from dualtrack.engine.objects.index_check import IndexCheck
-from dualtrack.engine.objects.kv_track import KV_ERRORS, KvTrack
+from dualtrack.engine.objects.kv_track import KV_ERRORS, NO_REFERENCES, KvTrack, References
 from dualtrack.engine.objects.pages import Cursor
 from dualtrack.engine.objects.plane import FsPlane, Wanted, index_cursor
 from dualtrack.engine.objects.rivals import refuse_rival
@@ -51,20 +51,22 @@ class OnlyPlane(FsPlane):
         with _answering(bucket, key):
             refuse_rival(self.kv, bucket, key)
 
-    def save(self, bucket: str, key: str, meta: XlMeta, data: bytes) -> None:
+    def save(
+        self, bucket: str, key: str, meta: XlMeta, data: bytes, references: References = NO_REFERENCES
+    ) -> None:
         with _answering(bucket, key):
             if self._resident(bucket, key):
                 self.kv.put_resident(bucket, key, self.write_file(bucket, key, data))
             else:
-                self.commit(bucket, key, meta, data)
+                self.commit(bucket, key, meta, data, references)
 
-    def commit(self, bucket: str, key: str, meta: XlMeta, data: bytes) -> None:
-        self.kv.put(bucket, key, meta, data, None)
+    def commit(self, bucket: str, key: str, meta: XlMeta, data: bytes, references: References) -> None:
+        self.kv.put(bucket, key, meta, data, None, references)
 
-    def erase(self, bucket: str, key: str) -> None:
+    def erase(self, bucket: str, key: str, references: References = NO_REFERENCES) -> None:
         with _answering(bucket, key):
             resident = self._resident(bucket, key)
-            self.kv.tombstone(bucket, key, RowOrigin.KV)
+            self.kv.tombstone(bucket, key, RowOrigin.KV, references)
         if resident:
             self.fs.remove(bucket, key)
 
@@ -124,18 +126,18 @@ class ReturningPlane(OnlyPlane):
     file is staged durably first, so that after the row's commit only a rename can fail.
     """
 
-    def commit(self, bucket: str, key: str, meta: XlMeta, data: bytes) -> None:
+    def commit(self, bucket: str, key: str, meta: XlMeta, data: bytes, references: References) -> None:
         staged = self.fs.guarded(lambda: self.fs.stage_meta(data), bucket, key)
         try:
-            self.kv.put(bucket, key, meta, data, None)
+            self.kv.put(bucket, key, meta, data, None, references)
             status = self.fs.commit_meta(bucket, key, staged)
         except BaseException:
             self.fs.discard_staged(staged)
             raise
-        self.kv.put(bucket, key, meta, data, meta_file(data, status))
+        self.kv.put(bucket, key, meta, data, meta_file(data, status), references)
 
-    def erase(self, bucket: str, key: str) -> None:
-        super().erase(bucket, key)
+    def erase(self, bucket: str, key: str, references: References = NO_REFERENCES) -> None:
+        super().erase(bucket, key, references)
         self.fs.remove(bucket, key)
 
 

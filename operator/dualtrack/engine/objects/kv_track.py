@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Protocol
 
 from dualtrack.engine.formats.xlmeta import XlMeta
@@ -25,6 +26,11 @@ from dualtrack.errors import RefusedError, StoreError
 
 KV_ERRORS = (StoreError, RefusedError)
 FILE_MODE = 0o644
+
+References = Mapping[str, bytes | None]
+"""Meta values that change with a row (see `references`)."""
+
+NO_REFERENCES: References = MappingProxyType({})
 
 
 class Keeper(Protocol):
@@ -41,6 +47,8 @@ class Keeper(Protocol):
     ) -> list[tuple[str, bytes]]: ...
 
     def meta(self, name: str) -> bytes | None: ...
+
+    def meta_scan(self, prefix: str, after: str | None, limit: int) -> list[tuple[str, bytes]]: ...
 
     def dirty(self, places: Iterable[Place]) -> set[Place]: ...
 
@@ -119,31 +127,42 @@ class KvTrack:
             self._complete = swept is not None and int(swept) >= self._epoch
         return self._complete
 
-    def put(self, bucket: str, key: str, meta: XlMeta, data: bytes, file: MetaFile | None) -> None:
+    def put(
+        self,
+        bucket: str,
+        key: str,
+        meta: XlMeta,
+        data: bytes,
+        file: MetaFile | None,
+        references: References = NO_REFERENCES,
+    ) -> None:
         """Commit the row of an object; `file` None means that no file holds these bytes (origin KV).
+        `references` change in the same transaction.
 
         The caller holds the object's stripe lock. Durable on return.
         """
-        self._commit(bucket, key, draft_of(bucket, meta, data, file))
+        self._commit(bucket, key, draft_of(bucket, meta, data, file), references)
 
     def put_resident(self, bucket: str, key: str, file: MetaFile) -> None:
         """Record that the object is to be read from its file in every mode."""
         self._commit(bucket, key, resident_draft(file))
 
-    def tombstone(self, bucket: str, key: str, origin: RowOrigin) -> None:
+    def tombstone(
+        self, bucket: str, key: str, origin: RowOrigin, references: References = NO_REFERENCES
+    ) -> None:
         row = Row.tombstone(bucket, key, self.keeper.next_generation(), origin)
         if origin is RowOrigin.KV:
             # Cleanup has to know which file this deletes: any that is not younger.
             row = replace(row, mtime_ns=time.time_ns())
-        self._send(Put(row, b"", "any", 0))
+        self._send(Put(row, b"", "any", 0), references)
 
-    def _commit(self, bucket: str, key: str, draft: RowDraft) -> None:
+    def _commit(self, bucket: str, key: str, draft: RowDraft, references: References = NO_REFERENCES) -> None:
         row = Row.of(bucket, key, self.keeper.next_generation(), draft)
-        self._send(Put(row, draft.summary, "any", draft.versions))
+        self._send(Put(row, draft.summary, "any", draft.versions), references)
 
-    def _send(self, put: Put) -> None:
+    def _send(self, put: Put, references: References) -> None:
         began = time.perf_counter()
-        outcome = self.keeper.commit(Batch(puts=(put,))).outcomes[0]
+        outcome = self.keeper.commit(Batch(puts=(put,), meta=references)).outcomes[0]
         self._meter.observe("rustfs_kv_write_latency_ms", (time.perf_counter() - began) * 1000, {})
         if outcome not in (Outcome.APPLIED, Outcome.SAME):
             raise StoreError(

@@ -12,25 +12,29 @@ from collections.abc import Iterator, Mapping, Sequence
 from dualtrack.engine import marker as markers
 from dualtrack.engine.drive import Drive
 from dualtrack.engine.formats import changes
-from dualtrack.engine.mode import Mode
+from dualtrack.engine.mode import Engine, Mode
 from dualtrack.engine.objects import listing
 from dualtrack.engine.objects.acknowledgement import acknowledgement
 from dualtrack.engine.objects.buckets import Buckets
 from dualtrack.engine.objects.documents import Track, meta_user
-from dualtrack.engine.objects.errors import BucketNotEmpty, MethodNotAllowed
+from dualtrack.engine.objects.errors import BucketNotEmpty, MethodNotAllowed, UnknownContent
 from dualtrack.engine.objects.gates import Gates
+from dualtrack.engine.objects.instant import KnownContent
 from dualtrack.engine.objects.keeping import Keeping
 from dualtrack.engine.objects.multipart import Uploads
 from dualtrack.engine.objects.names import check_key
 from dualtrack.engine.objects.opening import Opened
 from dualtrack.engine.objects.plane import Wanted
 from dualtrack.engine.objects.reads import Reader
-from dualtrack.engine.objects.staging import INLINE_LIMIT, INLINE_LIMIT_VERSIONED, stage
+from dualtrack.engine.objects.references import HASH_KEY
+from dualtrack.engine.objects.staging import stage
 from dualtrack.engine.objects.system_volume import SystemVolume
 from dualtrack.engine.objects.types import (
+    SEPARATE_FROM,
     Attributes,
     Bucket,
     Check,
+    Content,
     Deleted,
     Meter,
     Page,
@@ -57,11 +61,15 @@ class ObjectLayer:
     def __init__(self, opened: Opened, settings: Settings) -> None:
         self.opened = opened
         self._plane = opened.plane
+        self._settings = settings
         self._gates = Gates()
         kv = opened.kv if opened.mode.ratio > 0 else None
         self._buckets = Buckets(opened.drive, SystemVolume(opened.fs, opened.drive.system_volume, kv))
         self._reader = Reader(self._plane, lambda bucket: bool(self._buckets.versioning(bucket)))
         self._changes = Changes(self._plane, opened.locked, self._buckets.versioning)
+        self._known: KnownContent | None = None
+        if settings.instant and opened.kv is not None and opened.mode.engine is not Engine.FS:
+            self._known = KnownContent(opened.kv, self._plane, opened.locked, opened.meter)
         self._uploads = Uploads(opened.fs, self._changes)
         self.keeping = Keeping(opened, settings)
         try:
@@ -121,16 +129,38 @@ class ObjectLayer:
         self, bucket: str, key: str, source: Source, attributes: Attributes, check: Check | None = None
     ) -> Written:
         check_key(bucket, key)
-        limit = INLINE_LIMIT_VERSIONED if self._changes.state(bucket, key) == "Enabled" else INLINE_LIMIT
-        body = stage(source, limit, self.opened.fs.trash.new_staging)
+        named = self._known is not None
+        body = stage(source, self._inline_limit(bucket, key), self.opened.fs.trash.new_staging, named=named)
         try:
             with self._gates.writing(bucket):
                 self._buckets.get(bucket)
                 parts = [changes.Part(1, body.size, body.size)]
                 stored = meta_user(attributes, body.md5.hex())
-                return self._changes.put(bucket, key, body, parts, stored, {}, check)
+                system = {HASH_KEY: body.blake3.hex().encode()} if named else {}
+                return self._changes.put(bucket, key, body, parts, stored, system, check)
         finally:
             body.discard()
+
+    def put_known(
+        self, bucket: str, key: str, content: Content, attributes: Attributes, check: Check | None = None
+    ) -> Written:
+        check_key(bucket, key)
+        if self._known is None:
+            raise UnknownContent("no content is known here (instant upload is off); upload it", bucket, key)
+        with self._gates.writing(bucket):
+            self._buckets.get(bucket)
+            found = self._known.take(content, bucket, key, self._inline_limit(bucket, key))
+            try:
+                parts = [changes.Part(1, content.size, content.size)]
+                stored, system = meta_user(attributes, found.etag), {HASH_KEY: content.blake3.encode()}
+                return self._changes.put(bucket, key, found.body, parts, stored, system, check)
+            finally:
+                found.body.discard()
+
+    def _inline_limit(self, bucket: str, key: str) -> int:
+        """Of a versioned object the content of every version would lie in the metadata, so it is less."""
+        limit = min(self._settings.inline_limit, SEPARATE_FROM - 1)
+        return limit // 8 if self._changes.state(bucket, key) == "Enabled" else limit
 
     def stat(self, bucket: str, key: str, version_id: str | None = None) -> Stored:
         check_key(bucket, key)

@@ -16,7 +16,7 @@ from dualtrack.engine.objects.cursors import FsSummaries, IndexCursor
 from dualtrack.engine.objects.documents import Track
 from dualtrack.engine.objects.fs_track import FsTrack
 from dualtrack.engine.objects.fs_walk import FsCursor
-from dualtrack.engine.objects.kv_track import KvTrack
+from dualtrack.engine.objects.kv_track import NO_REFERENCES, KvTrack, References
 from dualtrack.engine.objects.pages import Cursor
 from dualtrack.engine.objects.types import Meter
 from dualtrack.engine.summary import Summary
@@ -51,10 +51,13 @@ class Plane(Protocol):
     def admit(self, bucket: str, key: str) -> None:
         """Raise `InvalidKey` if a new object of this key has no place beside those that are there."""
 
-    def save(self, bucket: str, key: str, meta: XlMeta, data: bytes) -> None:
-        """Make `data`, which `meta` is decoded from, the object's metadata; durable on return."""
+    def save(
+        self, bucket: str, key: str, meta: XlMeta, data: bytes, references: References = NO_REFERENCES
+    ) -> None:
+        """Make `data`, which `meta` is decoded from, the object's metadata; durable on return. `references`
+        go into the row's transaction where the row is committed here."""
 
-    def erase(self, bucket: str, key: str) -> None:
+    def erase(self, bucket: str, key: str, references: References = NO_REFERENCES) -> None:
         """Leave no object of this key; durable on return."""
 
     def objects(self, wanted: Wanted) -> Cursor[Summary]: ...
@@ -90,10 +93,12 @@ class FsPlane:
     def admit(self, bucket: str, key: str) -> None:
         """The drive itself refuses what it has no place for."""
 
-    def save(self, bucket: str, key: str, meta: XlMeta, data: bytes) -> None:
+    def save(
+        self, bucket: str, key: str, meta: XlMeta, data: bytes, references: References = NO_REFERENCES
+    ) -> None:
         self.write_file(bucket, key, data)
 
-    def erase(self, bucket: str, key: str) -> None:
+    def erase(self, bucket: str, key: str, references: References = NO_REFERENCES) -> None:
         self.fs.remove(bucket, key)
 
     def objects(self, wanted: Wanted) -> Cursor[Summary]:

@@ -19,7 +19,7 @@ from dualtrack.engine.objects.dual import DualPlane, PrimaryPlane
 from dualtrack.engine.objects.errors import InvalidKey, NoSuchBucket, Unavailable
 from dualtrack.engine.objects.fs_track import FsTrack, meta_file
 from dualtrack.engine.objects.intents import Intent, carry_out, file_there, settle
-from dualtrack.engine.objects.kv_track import KV_ERRORS, KvTrack
+from dualtrack.engine.objects.kv_track import KV_ERRORS, NO_REFERENCES, KvTrack, References
 from dualtrack.engine.objects.plane import FsPlane
 from dualtrack.engine.objects.shadow import judge
 from dualtrack.engine.objects.types import Meter
@@ -47,17 +47,19 @@ class _OnBoth(FsPlane):
             self.both.settle(bucket, key)
         return super().change(bucket, key)
 
-    def save(self, bucket: str, key: str, meta: XlMeta, data: bytes) -> None:
+    def save(
+        self, bucket: str, key: str, meta: XlMeta, data: bytes, references: References = NO_REFERENCES
+    ) -> None:
         if self.on_both(bucket, key):
-            self.both.save(bucket, key, meta, data)
+            self.both.save(bucket, key, meta, data, references)
         else:
-            super().save(bucket, key, meta, data)
+            super().save(bucket, key, meta, data, references)
 
-    def erase(self, bucket: str, key: str) -> None:
+    def erase(self, bucket: str, key: str, references: References = NO_REFERENCES) -> None:
         if self.on_both(bucket, key):
-            self.both.erase(bucket, key)
+            self.both.erase(bucket, key, references)
         else:
-            super().erase(bucket, key)
+            super().erase(bucket, key, references)
 
 
 class StrongDualPlane(_OnBoth, DualPlane):
@@ -92,7 +94,9 @@ class BothTracks:
         """Carry out what an earlier write of the key left, before anything is built on its file."""
         settle(self._fs, self._keeper, bucket, key)
 
-    def save(self, bucket: str, key: str, meta: XlMeta, data: bytes) -> None:
+    def save(
+        self, bucket: str, key: str, meta: XlMeta, data: bytes, references: References = NO_REFERENCES
+    ) -> None:
         staged = self._fs.guarded(lambda: self._fs.stage_meta(data), bucket, key)
         try:
             self._fs.guarded(self._fs.trash.sync, bucket, key)
@@ -107,12 +111,12 @@ class BothTracks:
         status = self._fs.status(bucket, key)
         if status is None or not done:
             raise Unavailable(f"{bucket}/{key}: somebody else changes its file", bucket, key)
-        self._row(token, lambda: self._kv.put(bucket, key, meta, data, meta_file(data, status)))
+        self._row(token, lambda: self._kv.put(bucket, key, meta, data, meta_file(data, status), references))
 
-    def erase(self, bucket: str, key: str) -> None:
+    def erase(self, bucket: str, key: str, references: References = NO_REFERENCES) -> None:
         token = self._intend(bucket, key, Intent("", file_there(self._fs, bucket, key)))
         self._carry_out(token)
-        self._row(token, lambda: self._kv.tombstone(bucket, key, RowOrigin.FS))
+        self._row(token, lambda: self._kv.tombstone(bucket, key, RowOrigin.FS, references))
 
     def _intend(self, bucket: str, key: str, intent: Intent) -> Token:
         try:

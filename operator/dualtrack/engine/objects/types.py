@@ -14,6 +14,12 @@ from typing import Literal, Protocol
 from dualtrack.engine.objects.cache import CacheSettings
 from dualtrack.engine.objects.levels import Level
 
+INLINE_LIMIT = 128 * 1024
+"""MinIO's limit on one data shard: up to and with this size content lies in the metadata."""
+
+SEPARATE_FROM = 512 * 1024
+"""From this size on content always has a file of its own, whatever the limit is set to."""
+
 Versioning = Literal["", "Enabled", "Suspended"]
 NULL_VERSION = "null"
 
@@ -45,7 +51,8 @@ class Settings:
     `map_size` is that of the store in bytes. `drain` and `inventory` switch the background threads, so that
     a test can step them by hand. `epoch` is `RUSTFS_DUAL_TRACK_EPOCH`, `shadow_ratio` the share of dual-track
     reads that are compared. `level` is the consistency level, and `window_seconds` how long a row may lag
-    behind its file before it is counted as late.
+    behind its file before it is counted as late. `instant` allows objects to be made of known content, and
+    `inline_limit` is up to how many bytes content lies in the metadata (an eighth where there are versions).
     """
 
     store_dir: str = ""
@@ -57,6 +64,8 @@ class Settings:
     inventory: bool = True
     level: Level = Level.EVENTUAL
     window_seconds: float = 60.0
+    instant: bool = False
+    inline_limit: int = INLINE_LIMIT
     cache: CacheSettings = field(default_factory=CacheSettings)
 
 
@@ -73,6 +82,14 @@ class Attributes:
     headers: Mapping[str, str] = field(default_factory=dict)
     user: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Content that a client names instead of sending it: its BLAKE3 in lower-case hex, and its size."""
+
+    blake3: str
+    size: int
 
 
 @dataclass(frozen=True, slots=True)

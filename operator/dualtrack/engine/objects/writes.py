@@ -23,6 +23,7 @@ from dualtrack.engine.formats.changes import (
 )
 from dualtrack.engine.formats.versions import Kind, Version
 from dualtrack.engine.formats.xlmeta import XlMeta, empty, encode
+from dualtrack.engine.objects import references as references_of
 from dualtrack.engine.objects.documents import (
     data_directories,
     decode_meta,
@@ -198,10 +199,11 @@ class Changes:
 
     def _commit(self, bucket: str, key: str, before: XlMeta | None, after: XlMeta) -> None:
         """Make `after` the object's metadata, then remove what only `before` named."""
+        references = references_of.changes(bucket, key, before, after)
         if after.versions:
-            self._plane.save(bucket, key, after, encode(after))
+            self._plane.save(bucket, key, after, encode(after), references)
         else:
-            self._plane.erase(bucket, key)
+            self._plane.erase(bucket, key, references)
         gone = data_directories(before) - data_directories(after) if before is not None else frozenset()
         for data_dir in gone:
             self._plane.fs.discard_data(bucket, key, data_dir)
