@@ -15,13 +15,12 @@ from pathlib import Path
 from dualtrack.engine import marker
 from dualtrack.engine.drive import Drive
 from dualtrack.engine.marker import MarkerState
+from dualtrack.engine.migrate import Sweep
 from dualtrack.engine.mode import Engine, Mode
-from dualtrack.engine.objects.drain import draft_reader
 from dualtrack.engine.objects.layer import ObjectLayer
 from dualtrack.engine.objects.types import Settings
-from dualtrack.engine.rows import Row
-from dualtrack.engine.stores.protocol import Batch, Put
-from dualtrack.engine.walk import walk
+from dualtrack.engine.pace import Pace
+from dualtrack.engine.task import Task
 
 MAP_SIZE = 1 << 27
 STATES = {
@@ -121,19 +120,12 @@ def opened(
 
 
 def sweep(layer: ObjectLayer) -> None:
-    """What the migrate Job does, in its shortest form: a row for every file, then "this epoch is swept"."""
+    """What the migrate Job does, beside the server that the layer is."""
     owner = layer.opened.owner
     assert owner is not None
-    read = draft_reader(layer.opened.fs)
-    drive = Drive.open(layer.opened.drive.path)
-    for found in walk(drive, system=True):
-        for each in found.objects:
-            generation = owner.next_generation()
-            draft = read(each.bucket, each.key)
-            assert draft is not None
-            row = Row.of(each.bucket, each.key, generation, draft)
-            owner.commit(Batch(puts=(Put(row, draft.summary, "older", draft.versions),)))
-    owner.commit(Batch(meta={"swept_epoch": str(layer.opened.mode.epoch).encode()}))
+    run_id = str(uuid.uuid4())
+    task = Task(Drive.open(layer.opened.drive.path), "", owner, owner.begin(run_id, 0), run_id)
+    Sweep(task, Pace(None, None)).run()
 
 
 def md5(content: bytes) -> str:

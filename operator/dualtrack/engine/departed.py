@@ -4,6 +4,9 @@ A generation is taken first and each file asked for by name afterwards, so a fil
 newer row or a mark, and the tombstone loses. A file that cannot be asked for (I/O, permission) stops
 everything. If too large a part of a bucket seems to be gone, nothing is deleted: a drive that was mounted
 empty looks the same.
+
+A tombstone below the trust floor is confirmed in the same way: where rows alone answer, nobody may believe it
+before, and its key could be neither read nor written.
 """
 
 from __future__ import annotations
@@ -43,6 +46,7 @@ def tombstone(task: Task, start: Generation, *, accept: bool) -> list[Place]:
         if not page:
             break
         after = page[-1].bucket, page[-1].key
+        _confirm(task, [row for row in page if row.generation < min(floor, start)], generation)
         for row in page:
             if row.state is RowState.TOMBSTONE or (row.origin is RowOrigin.KV and row.generation >= floor):
                 continue
@@ -57,6 +61,18 @@ def tombstone(task: Task, start: Generation, *, accept: bool) -> list[Place]:
         if len(tombstones) > allowed(rows[bucket]) and not accept:
             raise _too_many(bucket, len(tombstones), rows[bucket])
     return _commit(task, [row for tombstones in gone.values() for row in tombstones])
+
+
+def _confirm(task: Task, rows: list[Row], generation: Generation) -> None:
+    """Renew those of these rows that are tombstones and still have no file."""
+    puts = [
+        Put(Row.tombstone(row.bucket, row.key, generation), versions=0)
+        for row in rows
+        if row.state is RowState.TOMBSTONE and not _there(task, row)
+    ]
+    if puts and not task.dry_run:
+        task.owner.commit(Batch(task.fence, tuple(puts)))
+        task.counts["confirmed_tombstones"] += len(puts)
 
 
 def _there(task: Task, row: Row) -> bool:

@@ -656,3 +656,21 @@ def test_without_capacity_and_where_files_answer_nothing_is_cached(drive: Path) 
         assert layer.opened.kv is not None
         assert layer.opened.kv.cache is None
         assert layer.keeping.warm() == 0
+
+
+# -- forward, back, and forward again ------------------------------------------------------------------------
+
+
+def test_a_key_that_was_deleted_before_a_way_back_can_be_read_and_written_after_the_next_sweep(
+    drive: Path,
+) -> None:
+    """The tombstone lies below the trust floor of the second way forward until the sweep confirms it."""
+    with opened(drive, "kv_primary/1/true", epoch=2) as layer:
+        layer.delete("bucket", "small")
+    with opened(drive, "fs/1", epoch=3) as layer:
+        sweep(layer)
+    with opened(drive, "kv_only", epoch=3) as layer:
+        with pytest.raises(NoSuchKey):
+            layer.stat("bucket", "small")
+        put(layer, "small", b"again")
+        assert get(layer, "small") == b"again"
