@@ -10,7 +10,7 @@ PY := .venv/bin/python
 
 .PHONY: help
 help: ## List what can be made
-	@awk -F':.*## ' '/^[a-zA-Z0-9_-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-zA-Z0-9_%-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(UV):
 	python3 -m venv $(DUALTRACK_CACHE)/uv-tool
@@ -35,13 +35,13 @@ lock: | $(UV) ## Resolve requirements.lock anew
 
 .PHONY: format
 format: venv ## Format and mend what can be mended
-	.venv/bin/ruff format operator tests hack
-	.venv/bin/ruff check --fix operator tests hack
+	.venv/bin/ruff format operator tests hack benchmarks hatch_build.py
+	.venv/bin/ruff check --fix operator tests hack benchmarks hatch_build.py
 
 .PHONY: check
 check: venv ## Format, lint, types, contracts, generated files
-	.venv/bin/ruff format --check operator tests hack
-	.venv/bin/ruff check operator tests hack
+	.venv/bin/ruff format --check operator tests hack benchmarks hatch_build.py
+	.venv/bin/ruff check operator tests hack benchmarks hatch_build.py
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 	$(PY) -m dualtrack.api.crdgen --check
@@ -67,6 +67,9 @@ test-long: venv ## The long suites: crash states, kills, state machine, corrupti
 .PHONY: e2e
 e2e: venv ## Every end-to-end case: kills, outages, damage, drift, rollback (half an hour)
 	.venv/bin/pytest tests/e2e
+
+bench-%: venv ## Measure: make bench-migrate [ARGS="--shape parts"]; benchmarks/README.md lists them
+	$(PY) -m benchmarks.$* $(ARGS)
 
 .PHONY: tools
 tools: venv ## Install packages and build the local cluster's programs into the cache

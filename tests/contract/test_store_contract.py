@@ -18,10 +18,11 @@ from dualtrack.engine.digests import DigestSum
 from dualtrack.engine.owner import Owner, OwnerSettings
 from dualtrack.engine.rows import Fingerprint, Generation, Row, RowOrigin, RowState, order
 from dualtrack.engine.server import Server
+from dualtrack.engine.stores import envelope, keys
 from dualtrack.engine.stores.location import locate
 from dualtrack.engine.stores.opening import open_store
-from dualtrack.engine.stores.protocol import Batch, Outcome, Put
-from dualtrack.errors import FencedError
+from dualtrack.engine.stores.protocol import Batch, Outcome, Put, SealedRows
+from dualtrack.errors import FencedError, OwnerError, StoreCorruptError
 
 MAP = 512 * 1024 * 1024
 
@@ -270,3 +271,69 @@ def test_every_entry_is_counted_apart_from_being_read(store: Any) -> None:
     put(store, Row.tombstone("b", "l", Generation(1, 4)))
     store.commit(Batch(puts=(Put(row(".minio.sys", "x")),)))
     assert (store.entries().rows, store.entries().index) == (3, 1)
+
+
+def sealed(*rows: Row) -> SealedRows:
+    """The rows as a native reader hands them over."""
+    packed = SealedRows()
+    for each in rows:
+        full, summary = keys.full_key(each.bucket, each.key), b"s:" + each.key.encode()
+        check = envelope.summary_check(b"drive-1", full, summary)
+        packed.fulls.append(full)
+        packed.values.append(envelope.pack(b"drive-1", full, each, 1, check))
+        packed.entries.append(envelope.pack_index(summary, check))
+        packed.versions.append(1)
+    return packed
+
+
+def test_sealed_rows_fare_as_their_puts_would(store: Any) -> None:
+    long = "k" * 900
+    put(store, row("b", "newer", 9), row("b", "older", 1, b"was"), row("b", "same", 5))
+    batch = sealed(*(row("b", key, 5) for key in ("a", "newer", "older", "same", long)))
+    mixed = Batch(puts=(Put(row("b", "plain", 5), b"s:plain"),), sealed=batch)
+    assert store.commit(mixed).outcomes == (
+        Outcome.APPLIED,
+        Outcome.APPLIED,
+        Outcome.NEWER,
+        Outcome.APPLIED,
+        Outcome.SAME,
+        Outcome.APPLIED,
+    )
+    assert [each.key for each in everything(store)] == ["a", long, "newer", "older", "plain", "same"]
+    assert [key for key, _ in store.scan_index("b", "", None, 9)] == [each.key for each in everything(store)]
+    assert store.get_many([("b", "older")]) == [row("b", "older", 5)]
+    assert store.stats().objects == {"b": 6}
+    assert store.digest().count == 6
+
+
+def test_rows_of_an_earlier_pass_are_told_apart(store: Any) -> None:
+    rows = [
+        row("b", "gone", 1),
+        row("b", "kept", 3),
+        row("c", "kept", 3),
+        row("b", "kv", 1, origin=RowOrigin.KV),
+    ]
+    put(store, *rows)
+    put(store, Row.tombstone("b", "deleted", Generation(1, 1)))
+    older = store.scan_older(None, Generation(1, 2), Generation(0, 0), 100)
+    assert older.rows == (rows[0],)
+    assert older.newer == {"b": 1, "c": 1}
+    assert store.scan_older(older.last, Generation(1, 2), Generation(0, 0), 100).last is None
+
+
+@pytest.mark.parametrize("store", ["client"], indirect=True)
+def test_an_owner_takes_no_sealed_row_that_is_not_what_it_says(store: Any) -> None:
+    good = row("b", "good", 5)
+    for spoilt, error in (
+        (sealed(replace(good, origin=RowOrigin.KV)), OwnerError),
+        (sealed(good, row("b", "other", 6)), OwnerError),
+        (sealed(good, good), OwnerError),
+        (sealed(row(".sys", "good", 5)), OwnerError),
+    ):
+        with pytest.raises(error):
+            store.commit(Batch(sealed=spoilt))
+    flipped = sealed(good)
+    flipped.values[0] = flipped.values[0][:-1] + b"?"
+    with pytest.raises(StoreCorruptError):
+        store.commit(Batch(sealed=flipped))
+    assert everything(store) == []

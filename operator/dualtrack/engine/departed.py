@@ -13,14 +13,15 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 
 from dualtrack.engine.places import file_exists, meta_file, object_exists
-from dualtrack.engine.rows import NO_FILE, Generation, Row, RowOrigin, RowState
+from dualtrack.engine.rows import NO_FILE, Generation, Row, RowState
 from dualtrack.engine.stores.protocol import Batch, Outcome, Place, Put
 from dualtrack.engine.task import Task
 from dualtrack.errors import IncompleteError
 
-PAGE = 1_000
+PAGE = 5_000
 FEW = 100
 MOST = 10_000
 SHARE = 100
@@ -42,16 +43,17 @@ def tombstone(task: Task, start: Generation, *, accept: bool) -> list[Place]:
     floor = task.owner.info().trust_floor
     while True:
         generation = task.owner.next_generation()
-        page = task.owner.scan(after, PAGE)
-        if not page:
+        page = task.owner.scan_older(after, start, floor, PAGE)
+        if page.last is None:
             break
-        after = page[-1].bucket, page[-1].key
-        _confirm(task, [row for row in page if row.generation < min(floor, start)], generation)
-        for row in page:
-            if row.state is RowState.TOMBSTONE or (row.origin is RowOrigin.KV and row.generation >= floor):
+        after = page.last
+        _confirm(task, page.rows, generation)
+        rows.update(page.newer)
+        for row in page.rows:
+            if row.state is RowState.TOMBSTONE:
                 continue
             rows[row.bucket] += 1
-            if row.generation < start and not _there(task, row):
+            if not _there(task, row):
                 gone[row.bucket].append(Row.tombstone(row.bucket, row.key, generation))
         for bucket, tombstones in gone.items():
             if len(tombstones) > MOST and not accept:
@@ -63,7 +65,7 @@ def tombstone(task: Task, start: Generation, *, accept: bool) -> list[Place]:
     return _commit(task, [row for tombstones in gone.values() for row in tombstones])
 
 
-def _confirm(task: Task, rows: list[Row], generation: Generation) -> None:
+def _confirm(task: Task, rows: Sequence[Row], generation: Generation) -> None:
     """Renew those of these rows that are tombstones and still have no file."""
     puts = [
         Put(Row.tombstone(row.bucket, row.key, generation), versions=0)

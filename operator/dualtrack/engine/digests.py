@@ -16,7 +16,12 @@ _SPAN = 2**128
 
 
 def row_hash(bucket: str, key: str, data: bytes) -> int:
-    return xxhash.xxh3_128_intdigest(b"\0".join((os.fsencode(bucket), os.fsencode(key), data)))
+    return full_hash(b"\0".join((os.fsencode(bucket), os.fsencode(key))), data)
+
+
+def full_hash(full: bytes, data: bytes) -> int:
+    """The same by the full key, which is bucket, NUL and key."""
+    return xxhash.xxh3_128_intdigest(b"\0".join((full, data)))
 
 
 class DigestSum:
@@ -31,6 +36,11 @@ class DigestSum:
     def add(self, bucket: str, key: str, data: bytes) -> None:
         self._total += row_hash(bucket, key, data)
         self._count += 1
+
+    def include(self, total: int, count: int) -> None:
+        """Rows whose hashes somebody else has summed."""
+        self._total += total
+        self._count += count
 
     def value(self) -> Digest:
         return Digest(self._total % _SPAN, self._count)

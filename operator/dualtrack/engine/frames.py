@@ -19,7 +19,7 @@ import xxhash
 
 from dualtrack.engine.naming import MetaName
 from dualtrack.engine.rows import Fingerprint, Generation, Row, RowOrigin, RowState
-from dualtrack.engine.stores.protocol import Batch, BatchResult, Outcome, Put
+from dualtrack.engine.stores.protocol import Batch, BatchResult, Outcome, Put, SealedRows
 from dualtrack.errors import OwnerError, StoreCorruptError
 
 MAX_FRAME = 320 * 1024 * 1024
@@ -117,11 +117,13 @@ def row_of_bytes(data: bytes) -> Row:
 
 def pack_batch(batch: Batch) -> list[Any]:
     puts = [[pack_row(put.row), put.summary, put.expect, put.versions] for put in batch.puts]
-    return [batch.fence, puts, [[os.fsencode(k), v] for k, v in batch.meta.items()], batch.cursor]
+    rows = batch.sealed
+    sealed = [rows.fulls, rows.values, rows.entries, rows.versions] if rows else None
+    return [batch.fence, puts, [[os.fsencode(k), v] for k, v in batch.meta.items()], batch.cursor, sealed]
 
 
 def unpack_batch(item: Sequence[Any]) -> Batch:
-    fence, puts, meta, cursor = item
+    fence, puts, meta, cursor, sealed = item
     for _, _, expect, _ in puts:
         if expect not in ("older", "any"):
             raise OwnerError(f"a put that expects {expect!r} is not known")
@@ -130,6 +132,7 @@ def unpack_batch(item: Sequence[Any]) -> Batch:
         tuple(Put(unpack_row(row), summary, expect, versions) for row, summary, expect, versions in puts),
         {os.fsdecode(name): value for name, value in meta},
         (cursor[0], cursor[1]) if cursor else None,
+        SealedRows(*sealed) if sealed else None,
     )
 
 

@@ -164,6 +164,10 @@ class Journal:
     def __contains__(self, place: object) -> bool:
         return place in self._live
 
+    def __len__(self) -> int:
+        """How many keys are dirty."""
+        return len(self._live)
+
     def tokens(self, place: Place) -> tuple[Token, ...]:
         with self._lock:
             return tuple(self._live.get(place, ()))

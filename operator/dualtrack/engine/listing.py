@@ -8,6 +8,7 @@ names. A UUID for a name proves nothing, because users name keys so, too.
 from __future__ import annotations
 
 import os
+import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -85,15 +86,22 @@ class DirectoryReader:
         self._trust_links = links_count_subdirectories(root) if trust_links is None else trust_links
 
     @contextmanager
-    def listing(self, path: Path, data_directories: frozenset[bytes]) -> Iterator[Listing]:
-        """Open and list a directory. OSError where that fails, half-way included."""
+    def open(self, path: Path) -> Iterator[int]:
+        """A descriptor of the directory at `path`. OSError where it cannot be opened."""
         descriptor = self._reader.open(self._absolute(path), os.O_DIRECTORY)
         try:
-            yield self._list(path, descriptor, data_directories)
+            yield descriptor
         finally:
             os.close(descriptor)
 
-    def _list(self, path: Path, descriptor: int, data_directories: frozenset[bytes]) -> Listing:
+    @contextmanager
+    def listing(self, path: Path, data_directories: frozenset[bytes]) -> Iterator[Listing]:
+        """Open and list a directory. OSError where that fails, half-way included."""
+        with self.open(path) as descriptor:
+            yield self.list(path, descriptor, data_directories)
+
+    def list(self, path: Path, descriptor: int, data_directories: frozenset[bytes]) -> Listing:
+        """List an open directory. OSError where that fails half-way."""
         children: list[bytes] = []
         problems: list[Problem] = []
         with os.scandir(descriptor) as entries:
@@ -115,14 +123,21 @@ class DirectoryReader:
         """The object whose directory lies at `path`."""
         return _outcome(path, self._reader.read_object(self._absolute(path)))
 
-    def may_have_children(self, path: Path, name: bytes, descriptor: int) -> bool:
-        """False only where the object's directory surely has no subdirectory, data directories included."""
+    def may_have_children(self, path: Path, name: bytes, descriptor: int, data: bytes | None = None) -> bool:
+        """False only where the object's directory surely has no subdirectory. Where the object's bytes are
+        given, the data directories that they name do not count: its link count is 2, and one for each of
+        these that is there.
+        """
         if not self._trust_links:
             return True
         try:
-            return os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_nlink != 2
+            links = os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_nlink
+            if links == 2 or data is None:
+                return links != 2
+            parts = sum(_is_directory(name + b"/" + part, descriptor) for part in data_directories(data))
         except OSError:
             return True  # listing it will tell
+        return links != 2 + parts
 
     def own_data_directories(self, path: Path) -> frozenset[bytes]:
         """The data directories of the object at `path`, read from its file; none where there is no object."""
@@ -131,6 +146,13 @@ class DirectoryReader:
 
     def _absolute(self, path: Path) -> bytes:
         return b"/".join((self._root, *path))
+
+
+def _is_directory(path: bytes, descriptor: int) -> bool:
+    try:
+        return stat.S_ISDIR(os.stat(path, dir_fd=descriptor, follow_symlinks=False).st_mode)
+    except FileNotFoundError:
+        return False
 
 
 def data_directories(data: bytes) -> frozenset[bytes]:

@@ -15,25 +15,34 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Generator
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 
-from dualtrack.engine import bucket_order, departed, marker, naming
+from dualtrack.engine import bucket_order, departed, marker
+from dualtrack.engine.ahead import read_ahead
 from dualtrack.engine.drafts import draft_of_found, resident, settle_journal
 from dualtrack.engine.listing import DirectoryReader, Found, Problem
 from dualtrack.engine.marker import MarkerState
+from dualtrack.engine.owner import Owner
 from dualtrack.engine.owner_api import OwnerApi
 from dualtrack.engine.pace import Pace
 from dualtrack.engine.places import object_path
 from dualtrack.engine.quarantine import Quarantined, all_quarantined, meta_name, quarantined
 from dualtrack.engine.rows import Generation, Row
-from dualtrack.engine.stores.protocol import Batch, Outcome, Place, Put
+from dualtrack.engine.sealing import Sealer
+from dualtrack.engine.stores.protocol import Batch, Outcome, Place, Put, SealedRows
+from dualtrack.engine.stores.sealed import place_of
+from dualtrack.engine.stretches import walk_in
 from dualtrack.engine.task import Task
-from dualtrack.engine.walk import Cursor, Range, walk
+from dualtrack.engine.walk import Cursor, Range
 from dualtrack.errors import IncompleteError, MarkerError, OwnerError
 
 CURSOR = "sweep"
-BATCH_ROWS = 1_024
+BATCH_ROWS = 4_096
+SHARED_ROWS = 1_024
+"""Beside a server, whose writes wait for the transaction that they share with the batch, and with a pace."""
 BATCH_BYTES = 8 * 1024 * 1024
 REQUEUE_ROUNDS = 50
 _ROUND_SECONDS = 0.2
@@ -53,6 +62,8 @@ class State:
     done: bool = False
     order: tuple[str, ...] = ()
     """The buckets in the order of this pass; empty where it is the walk's own."""
+    first: bool = False
+    """Whether the store held no row when the pass began, so that none is older than it."""
 
     def pack(self) -> bytes:
         return json.dumps(asdict(self)).encode()
@@ -79,10 +90,11 @@ class Sweep:
         self.state = self._resume()
         self.known = {each.meta_name: each for each in all_quarantined(self.task.owner)}
         self.task.scanned = self.state.scanned
-        for generation, ranges in self._batches():
-            self._commit(generation, ranges)
-            self.task.checkpoint()
-            self._rest()
+        with closing(self._batches()) as batches:
+            for generation, ranges in batches:
+                self._commit(generation, ranges)
+                self.task.checkpoint()
+                self._rest()
         self._settle_requeued()
         self._finish()
 
@@ -113,7 +125,10 @@ class Sweep:
                 return before
         start = self.task.owner.next_generation()
         order = self._order(start)
-        return State(info.epoch, info.trust_floor.pack().hex(), start.pack().hex(), order=order)
+        # After the generation was taken: a row that comes later is newer, or of a write under way, and its
+        # owner will also tell of its deletion.
+        first = not self.task.owner.scan(None, 1)
+        return State(info.epoch, info.trust_floor.pack().hex(), start.pack().hex(), order=order, first=first)
 
     def _order(self, start: Generation) -> tuple[str, ...]:
         if self.pace.file.priority is None:
@@ -123,38 +138,35 @@ class Sweep:
         self.task.notes["order"] = found.told
         return found.buckets
 
-    def _batches(self) -> Iterator[tuple[Generation, list[Range]]]:
+    def _batches(self) -> Generator[tuple[Generation, list[Range]], None, None]:
         """Ranges with a generation that is older than the opening of their files."""
-        ranges = self._ranges()
+        owner = self.task.owner
+        sealer = Sealer.of(self.task.drive.path, owner.info().drive_id)
+        # A client has one connection, which the committing thread uses; a pace counts all work of a batch.
+        if isinstance(owner, Owner) and self.pace.unbounded:
+            return read_ahead(self._read_batches(sealer, BATCH_ROWS))
+        return self._read_batches(sealer, min(SHARED_ROWS, BATCH_ROWS))
+
+    def _read_batches(
+        self, sealer: Sealer | None, most: int
+    ) -> Generator[tuple[Generation, list[Range]], None, None]:
+        after = Cursor.unpack(bytes.fromhex(self.state.at)) if self.state.at else None
+        ranges = walk_in(self.task.drive, self.state.order, after, sealer)
         while True:
             generation = self.task.owner.next_generation()
+            if sealer is not None:
+                sealer.generation = generation
             batch: list[Range] = []
             rows = size = 0
             for each in ranges:
                 batch.append(each)
-                rows += len(each.objects)
-                size += sum(len(found.data) for found in each.objects)
-                if rows >= BATCH_ROWS or size >= BATCH_BYTES:
+                rows += len(each.objects) + len(each.sealed)
+                size += sum(len(found.data) for found in each.objects) + each.sealed.size
+                if rows >= most or size >= BATCH_BYTES:
                     break
             if not batch:
                 return
             yield generation, batch
-
-    def _ranges(self) -> Iterator[Range]:
-        """The rest of the pass in its order; the system volume comes before the buckets."""
-        after = Cursor.unpack(bytes.fromhex(self.state.at)) if self.state.at else None
-        if not self.state.order:
-            yield from walk(self.task.drive, after=after, system=True)
-            return
-        # Whatever appeared after the order was chosen comes last.
-        new = sorted(set(self.task.drive.buckets()) - set(self.state.order))
-        stretches: list[list[str]] = [[], *([bucket] for bucket in (*self.state.order, *new))]
-        reached = _stretch_of(after, stretches)
-        if reached is None:
-            after = None  # its bucket is gone: begin anew, which costs time and nothing else
-        for buckets in stretches[reached or 0 :]:
-            yield from walk(self.task.drive, after=after, buckets=buckets, system=not buckets)
-            after = None
 
     def _commit(self, generation: Generation, ranges: list[Range]) -> None:
         puts: list[Put] = []
@@ -162,13 +174,17 @@ class Sweep:
         unread = 0
         found = (each for part in ranges for each in part.objects)
         puts += [self._put(generation, each, meta) for each in found]
+        sealed = SealedRows()
+        for part in ranges:
+            sealed.extend(part.sealed)
+        self._release(sealed, meta)
         for problem in (each for part in ranges for each in part.problems):
             if not problem.transient:
                 puts.append(self._set_aside(generation, problem, None, meta))
             elif problem.reason not in VANISHED:
                 unread += 1
                 self.task.name(f"{problem.path}: {problem.reason}")
-        count = len(puts)
+        count = len(puts) + len(sealed)
         self.state = replace(
             self.state,
             at=ranges[-1].cursor.pack().hex(),
@@ -176,21 +192,33 @@ class Sweep:
             unread=self.state.unread + unread,
         )
         meta |= self.pace.take(count)
-        self._send(puts, meta)
+        self._send(puts, meta, sealed)
         self.task.scanned = self.state.scanned
 
-    def _send(self, puts: list[Put], meta: dict[str, bytes | None]) -> None:
+    def _release(self, sealed: SealedRows, meta: dict[str, bytes | None]) -> None:
+        """Take out of the quarantine what could be sealed, and so is sound."""
+        if not self.known:
+            return
+        for name in map(_name_of, map(place_of, sealed.fulls)):
+            if name in self.known:
+                del self.known[name]
+                meta[name] = None
+
+    def _send(self, puts: list[Put], meta: dict[str, bytes | None], sealed: SealedRows | None = None) -> None:
         task = self.task
         if task.dry_run:
             return
-        batch = Batch(task.fence, tuple(puts), meta, (CURSOR, self.state.pack()))
+        rows = sealed or SealedRows()
+        batch = Batch(task.fence, tuple(puts), meta, (CURSOR, self.state.pack()), rows or None)
         began = time.monotonic()
-        result = task.owner.commit(batch)
+        outcomes = task.owner.commit(batch).outcomes
         self.pace.store_took(time.monotonic() - began)
-        for put, outcome in zip(puts, result.outcomes, strict=True):
-            task.counts[outcome.name.lower()] += 1
-            if outcome is Outcome.DIRTY:
-                self.requeue.add((put.row.bucket, put.row.key))
+        for outcome, times in Counter(outcomes).items():
+            task.counts[outcome.name.lower()] += times
+        if Outcome.DIRTY in outcomes:
+            places = [*((put.row.bucket, put.row.key) for put in puts), *map(place_of, rows.fulls)]
+            dirty = zip(places, outcomes, strict=True)
+            self.requeue |= {place for place, outcome in dirty if outcome is Outcome.DIRTY}
         task.committed = task.counts["applied"]
 
     def _put(self, generation: Generation, found: Found, meta: dict[str, bytes | None]) -> Put:
@@ -266,7 +294,8 @@ class Sweep:
                 "and the sweep does not count as complete: mend them and run migrate again"
             )
         start = Generation.unpack(bytes.fromhex(state.start))
-        gone = departed.tombstone(task, start, accept=self.accept_deletions)
+        task.counts["tombstones"] = 0
+        gone = [] if state.first else departed.tombstone(task, start, accept=self.accept_deletions)
         gone_names = {name for name in map(_name_of, gone) if name in self.known}
         for name in gone_names:
             del self.known[name]
@@ -286,13 +315,6 @@ class Sweep:
     def _forget_cursor(self) -> None:
         """The next run begins a new pass."""
         self.task.commit(cursor=(CURSOR, replace(self.state, done=True).pack()))
-
-
-def _stretch_of(after: Cursor | None, stretches: list[list[str]]) -> int | None:
-    """Which of the stretches of a pass a cursor lies in; the first is the system volume."""
-    bucket = naming.text(after.directory[0]) if after is not None else "."
-    wanted = [] if bucket.startswith(".") else [bucket]
-    return stretches.index(wanted) if wanted in stretches else None
 
 
 def _name_of(place: Place) -> str:

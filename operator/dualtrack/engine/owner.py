@@ -31,6 +31,7 @@ from dualtrack.engine.stores.protocol import (
     Batch,
     BatchResult,
     Digest,
+    Older,
     Outcome,
     OwnedStore,
     Place,
@@ -38,6 +39,7 @@ from dualtrack.engine.stores.protocol import (
     ScrubPage,
     StoreStats,
 )
+from dualtrack.engine.stores.sealed import place_of
 from dualtrack.engine.stripes import Stripes
 from dualtrack.engine.writer import Writer
 from dualtrack.errors import StoreError, StoreLockedError, StoreVersionError
@@ -151,7 +153,9 @@ class Owner:
         if self.commits is None:
             return self._writer.submit(batch)
         commits = self.commits
-        stripes = commits.begin((put.row.bucket, put.row.key) for put in batch.puts)
+        sealed = batch.sealed.fulls if batch.sealed else ()
+        places = [*((put.row.bucket, put.row.key) for put in batch.puts), *map(place_of, sealed)]
+        stripes = commits.begin(places)
         try:
             future = self._writer.submit(batch)
         except BaseException:
@@ -168,6 +172,9 @@ class Owner:
 
     def scan(self, after: Place | None, limit: int) -> list[Row]:
         return self.store.scan(after, limit)
+
+    def scan_older(self, after: Place | None, than: Generation, trust: Generation, limit: int) -> Older:
+        return self.store.scan_older(after, than, trust, limit)
 
     def scan_index(self, bucket: str, prefix: str, after: str | None, limit: int) -> list[tuple[str, bytes]]:
         return self.store.scan_index(bucket, prefix, after, limit)

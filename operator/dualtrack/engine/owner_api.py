@@ -12,7 +12,15 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from dualtrack.engine.rows import Generation, Row
-from dualtrack.engine.stores.protocol import Batch, BatchResult, Digest, Place, ScrubPage, StoreStats
+from dualtrack.engine.stores.protocol import (
+    Batch,
+    BatchResult,
+    Digest,
+    Older,
+    Place,
+    ScrubPage,
+    StoreStats,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +60,9 @@ class OwnerApi(Protocol):
 
     def scan(self, after: Place | None, limit: int) -> list[Row]:
         """Rows of every state after `after`, in order. May return fewer than `limit`; empty means the end."""
+
+    def scan_older(self, after: Place | None, than: Generation, trust: Generation, limit: int) -> Older:
+        """See `KvStore.scan_older`."""
 
     def scan_index(
         self, bucket: str, prefix: str, after: str | None, limit: int

@@ -159,6 +159,11 @@ class Pace:
                 self._rest_until = min(self._rest_until, now)
 
     @property
+    def unbounded(self) -> bool:
+        """Whether nobody can ask this sweep to wait."""
+        return self._path is None
+
+    @property
     def waiting_for(self) -> tuple[str, ...]:
         """Why the sweep waits now; empty while it works."""
         return self._waiting[1] if self._waiting is not None else ()

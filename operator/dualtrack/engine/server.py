@@ -14,11 +14,14 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from dualtrack.engine import files, frames
 from dualtrack.engine.owner import Owner
+from dualtrack.engine.rows import Generation
 from dualtrack.engine.stores.protocol import Place
+from dualtrack.engine.stores.sealed import checked
 from dualtrack.errors import DualTrackError, OwnerError
 
 SOCKET = "owner.sock"
@@ -144,6 +147,22 @@ def _scrub(owner: Owner, after: bytes) -> list[Any]:
     return [found.last, found.rows, found.index, damaged, entries]
 
 
+def _commit(owner: Owner, item: list[Any]) -> bytes:
+    batch = frames.unpack_batch(item)
+    if batch.sealed:
+        checked(owner.store.drive_id.encode(), batch.sealed)
+    return frames.pack_result(owner.commit(batch))
+
+
+def _scan_older(owner: Owner, after: list[bytes] | None, than: bytes, trust: bytes, limit: int) -> list[Any]:
+    start = _places([after])[0] if after else None
+    bounds = Generation.unpack(than), Generation.unpack(trust)
+    found = owner.scan_older(start, *bounds, min(limit, MAX_SCAN))
+    newer = [[os.fsencode(bucket), count] for bucket, count in found.newer.items()]
+    last = found.last and [os.fsencode(name) for name in found.last]
+    return [[frames.pack_row(row) for row in found.rows], newer, last]
+
+
 def _verbs(owner: Owner) -> dict[str, Callable[..., Any]]:
     """What each request does, with the values of frames in and out."""
 
@@ -192,6 +211,7 @@ def _verbs(owner: Owner) -> dict[str, Callable[..., Any]]:
         "stats": stats,
         "get_many": get_many,
         "scan": scan,
+        "scan_older": partial(_scan_older, owner),
         "scan_index": scan_index,
         "meta_scan": meta_scan,
         "dirty": dirty,
@@ -200,7 +220,7 @@ def _verbs(owner: Owner) -> dict[str, Callable[..., Any]]:
         "scrub_meta": lambda: [os.fsencode(name) for name in owner.scrub_meta()],
         "begin": lambda run_id, fence: owner.begin(run_id, fence),
         "next_generation": lambda: owner.next_generation().pack(),
-        "commit": lambda batch: frames.pack_result(owner.commit(frames.unpack_batch(batch))),
+        "commit": partial(_commit, owner),
         "cursor": lambda name: owner.cursor(os.fsdecode(name)),
         "meta": lambda name: owner.meta(os.fsdecode(name)),
     }

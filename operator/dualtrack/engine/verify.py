@@ -3,6 +3,9 @@
 What differs at first sight proves nothing beside a live server, so it is confirmed (`confirming.py`). A key
 that stays dirty makes the verification incomplete, and so does whatever cannot be read.
 
+Where this process owns the store, a quick way (`bulk.py`) proves in bulk that all is equal; what it cannot
+settle, and every difference, is met again in key order and judged here.
+
 Both sides are summed to a digest with a count. `--final` is for a drive at `kv_only`: a row that was written
 there has no file, or an older one, which is counted apart. A clean result is recorded in the store's meta
 value `verified`; cleanup and cut-over rely on that record and on nothing else.
@@ -13,14 +16,17 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 
-from dualtrack.engine.confirming import Confirmation
+from dualtrack.engine.bulk import BulkComparison
+from dualtrack.engine.confirming import Confirmation, doubtful
 from dualtrack.engine.digests import DigestSum
 from dualtrack.engine.drafts import settle_journal
 from dualtrack.engine.judging import Evidence, Verdict, judge
 from dualtrack.engine.listing import Problem
 from dualtrack.engine.migrate import VANISHED
+from dualtrack.engine.owner import Owner
 from dualtrack.engine.owner_api import OwnerInfo
 from dualtrack.engine.pairing import pairs
+from dualtrack.engine.sealing import Sealer
 from dualtrack.engine.stores.protocol import Place
 from dualtrack.engine.task import Task
 from dualtrack.engine.waiving import all_waivers, content_sha256
@@ -62,19 +68,57 @@ class Verification:
         self.confirmation = Confirmation(task, self.info.trust_floor, self.final)
         generation = task.owner.next_generation()
         task.total = sum(task.owner.stats().objects.values())
-        for number, (place, seen) in enumerate(pairs(task.drive, task.owner, self._failed)):
-            verdict = judge(seen, self.info.trust_floor, final=self.final)
-            if verdict.differs:
-                self.suspects.add(place)
-            else:
-                self._count(place, seen, verdict)
-            if number % CHECKPOINT == 0:
-                task.checkpoint()
-            if len(self.suspects) >= SUSPECTS:
-                self._look_again()
-        self._look_again()
+        if not self._in_bulk():
+            self._merge()
         self._conclude()
         self._record(generation.pack().hex())
+
+    def _merge(self) -> None:
+        """Meet every object that files, rows or index know, in order, and judge it."""
+        for number, (place, seen) in enumerate(pairs(self.task.drive, self.task.owner, self._failed)):
+            verdict = judge(seen, self.info.trust_floor, final=self.final)
+            self._take(place, seen, verdict, sure=not verdict.differs)
+            if number % CHECKPOINT == 0:
+                self.task.checkpoint()
+        self._look_again()
+
+    def _in_bulk(self) -> bool:
+        """Whether the quick way has settled everything. Where it has not, it leaves no trace."""
+        owner, task = self.task.owner, self.task
+        sealer = Sealer.of(task.drive.path, self.info.drive_id)
+        if self.final or sealer is None or not isinstance(owner, Owner):
+            return False
+        kept = task.counts.copy(), list(task.names), task.scanned, task.committed
+        bulk = BulkComparison(task, owner, self.info.trust_floor, self._equal, self._look_at, self._failed)
+        settled = bulk.run(sealer)
+        self._look_again()
+        if settled and not task.counts["differences"]:
+            return True
+        task.counts, task.names, task.scanned, task.committed = kept
+        self.files, self.rows, self.unread = DigestSum(), DigestSum(), 0
+        self.quarantined.clear()
+        self.confirmation = Confirmation(task, self.info.trust_floor, self.final)
+        return False
+
+    def _equal(self, digest: int, count: int) -> None:
+        self.rows.include(digest, count)
+        self.files.include(digest, count)
+        self.task.scanned += count
+        self.task.committed += count
+        if count:
+            self.task.counts[Verdict.EQUAL.value] += count
+
+    def _look_at(self, places: list[Place]) -> None:
+        for judged in self.confirmation.look(places):
+            self._take(*judged, sure=not doubtful(judged))
+
+    def _take(self, place: Place, seen: Evidence, verdict: Verdict, *, sure: bool) -> None:
+        if sure:
+            self._count(place, seen, verdict)
+        else:
+            self.suspects.add(place)
+        if len(self.suspects) >= SUSPECTS:
+            self._look_again()
 
     def _failed(self, problem: Problem) -> None:
         if not problem.transient:

@@ -28,6 +28,10 @@ from dualtrack.engine.listing import (
     data_directories,
     failed_directory,
 )
+from dualtrack.engine.native import library
+from dualtrack.engine.native.library import Names
+from dualtrack.engine.sealing import Sealer
+from dualtrack.engine.stores.protocol import SealedRows
 
 RANGE_OBJECTS = 1000
 RANGE_BYTES = 16 * 1024 * 1024
@@ -63,6 +67,8 @@ class Range:
     objects: tuple[Found, ...]
     problems: tuple[Problem, ...]
     complete: bool
+    #: Objects that the native reader has read and sealed, beside `objects`.
+    sealed: SealedRows = field(default_factory=SealedRows)
 
     @property
     def bucket(self) -> str:
@@ -86,6 +92,7 @@ class _Pending:
 class _Walk:
     reader: DirectoryReader
     after: Cursor | None
+    sealer: Sealer | None = None
     stack: list[_Pending] = field(default_factory=list)
 
     def run(self) -> Iterator[Range]:
@@ -98,27 +105,62 @@ class _Walk:
             known = self.reader.own_data_directories(here.path)
         descend: list[_Pending] = []
         try:
-            with self.reader.listing(here.path, known) as listing:
-                names = tuple(name for name in listing.children if not self._transient(here.path, name))
+            with self.reader.open(here.path) as descriptor:
                 start = self._first_unread(here.path)
-                if start is None:
-                    descend = [_Pending((*here.path, name), None) for name in names]
+                names = (
+                    self.sealer and start == b"" and not known and self.sealer.names(here.path, descriptor)
+                )
+                if self.sealer and names:
+                    yield from self._sealed_ranges(here.path, self.sealer, names, descriptor, descend)
                 else:
-                    descend += [_Pending((*here.path, name), None) for name in names if name <= start]
-                    rest = tuple(name for name in names if name > start)
-                    yield from self._ranges(
-                        here.path, start, rest, listing.descriptor, listing.problems, descend
-                    )
+                    yield from self._listed_ranges(here.path, start, known, descriptor, descend)
         except OSError as error:
             yield Range(here.path, b"", None, (), (failed_directory(here.path, error),), False)
             return
         self.stack += [child for child in reversed(descend) if self._ahead(child.path)]
 
+    def _sealed_ranges(
+        self, path: Path, sealer: Sealer, names: Names, descriptor: int, descend: list[_Pending]
+    ) -> Iterator[Range]:
+        """Let the native reader read what it understands, and read the rest here."""
+        first = b""
+        for part in sealer.read(path, descriptor, names, RANGE_OBJECTS):
+            objects: list[Found] = []
+            failures: list[Problem] = []
+            for name, kind, data in part.others:
+                match kind:
+                    case library.SEALED:
+                        descend.append(_Pending((*path, name), data_directories(data)))
+                    case library.ABSENT:
+                        descend.append(_Pending((*path, name), frozenset()))
+                    case _:
+                        self._read(path, name, descriptor, objects, failures, descend)
+            if part.rows or objects or failures or first:
+                yield _range(path, first, part.last, objects, failures, part.rows)
+            first = part.last or b""
+
+    def _listed_ranges(
+        self,
+        path: Path,
+        start: bytes | None,
+        known: frozenset[bytes],
+        descriptor: int,
+        descend: list[_Pending],
+    ) -> Iterator[Range]:
+        listing = self.reader.list(path, descriptor, known)
+        names = [name for name in listing.children if not self._transient(path, name)]
+        if start is None:
+            descend += [_Pending((*path, name), None) for name in names]
+            return
+        descend += [_Pending((*path, name), None) for name in names if name <= start]
+        rest = [name for name in names if name > start]
+        yield from self._ranges(path, start, rest, descriptor, listing.problems, descend)
+
     def _ranges(
         self,
         path: Path,
         first: bytes,
-        names: tuple[bytes, ...],
+        names: list[bytes],
         descriptor: int,
         problems: tuple[Problem, ...],
         descend: list[_Pending],
@@ -129,21 +171,33 @@ class _Walk:
         failures = list(problems)
         size = 0
         for name in names:
-            read = self.reader.read_child(path, name, descriptor)
-            if isinstance(read, Found):
-                objects.append(read)
-                size += len(read.data)
-                if self.reader.may_have_children(path, name, descriptor):
-                    descend.append(_Pending((*path, name), data_directories(read.data)))
-            else:
-                if read is not None:
-                    failures.append(read)
-                descend.append(_Pending((*path, name), frozenset() if read is None else None))
+            size += self._read(path, name, descriptor, objects, failures, descend)
             if len(objects) >= RANGE_OBJECTS or size >= RANGE_BYTES:
                 yield _range(path, first, name, objects, failures)
                 first, objects, failures, size = name, [], [], 0
         if objects or failures or first != start:
             yield _range(path, first, None, objects, failures)
+
+    def _read(
+        self,
+        path: Path,
+        name: bytes,
+        descriptor: int,
+        objects: list[Found],
+        failures: list[Problem],
+        descend: list[_Pending],
+    ) -> int:
+        """Read the object in one subdirectory; returns its size."""
+        read = self.reader.read_child(path, name, descriptor)
+        if isinstance(read, Found):
+            objects.append(read)
+            if self.reader.may_have_children(path, name, descriptor, read.data):
+                descend.append(_Pending((*path, name), data_directories(read.data)))
+            return len(read.data)
+        if read is not None:
+            failures.append(read)
+        descend.append(_Pending((*path, name), frozenset() if read is None else None))
+        return 0
 
     def _first_unread(self, path: Path) -> bytes | None:
         """After which name the objects of a directory are still to be read; None if all have been."""
@@ -160,10 +214,15 @@ class _Walk:
 
 
 def _range(
-    path: Path, first: bytes, last: bytes | None, objects: list[Found], problems: list[Problem]
+    path: Path,
+    first: bytes,
+    last: bytes | None,
+    objects: list[Found],
+    problems: list[Problem],
+    sealed: SealedRows | None = None,
 ) -> Range:
     complete = not any(problem.transient for problem in problems)
-    return Range(path, first, last, tuple(objects), tuple(problems), complete)
+    return Range(path, first, last, tuple(objects), tuple(problems), complete, sealed or SealedRows())
 
 
 def _join(drive: Drive, volume: bytes, name: bytes) -> bytes:
@@ -177,8 +236,10 @@ def walk(
     buckets: list[str] | None = None,
     system: bool = False,
     trust_links: bool | None = None,
+    sealer: Sealer | None = None,
 ) -> Iterator[Range]:
-    """Walk the drive's buckets (all, or those named), going on after a cursor.
+    """Walk the drive's buckets (all, or those named), going on after a cursor. With a `sealer`, most objects
+    come as sealed rows.
 
     With `system`, the system volume's `buckets/` and `config/` come first, as objects of a bucket that begins
     with a dot. DriveError where the drive itself cannot be listed.
@@ -188,6 +249,6 @@ def walk(
     if system:
         volume = naming.raw(drive.system_volume)
         roots += [(volume, name) for name in _SYSTEM_ROOTS if os.path.isdir(_join(drive, volume, name))]
-    state = _Walk(DirectoryReader(drive.path, trust_links=trust_links), after)
+    state = _Walk(DirectoryReader(drive.path, trust_links=trust_links), after, sealer)
     state.stack += [_Pending(root, frozenset()) for root in sorted(roots, reverse=True) if state._ahead(root)]
     return state.run()

@@ -14,6 +14,7 @@ drive id, bucket, key and summary. A meta value is the value and an XXH3-64 over
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import xxhash
@@ -29,6 +30,7 @@ _HEADER = struct.Struct(">2sBBBBIQQQqqIIIqQII")
 _CHECK = 16
 _SMALL_CHECK = 8
 OVERHEAD = _HEADER.size + _CHECK
+_BEFORE_GENERATION, _AFTER_FINGERPRINT = 6, 50
 _STATES = {int(state): state for state in RowState}
 _ORIGINS = {int(origin): origin for origin in RowOrigin}
 _NAMES = {int(name): name for name in MetaName}
@@ -129,6 +131,46 @@ def unpack(drive: bytes, full: bytes, value: bytes) -> Stored:
     return Stored(row, versions, check)
 
 
+def says_the_same(a: bytes, b: bytes) -> bool:
+    """Whether two packed rows say the same of their object and its file, whatever their generations and
+    whichever inode they were read from. Neither is verified by this.
+    """
+    return (
+        a[OVERHEAD:] == b[OVERHEAD:]
+        and a[_AFTER_FINGERPRINT : _HEADER.size] == b[_AFTER_FINGERPRINT : _HEADER.size]
+        and a[:_BEFORE_GENERATION] == b[:_BEFORE_GENERATION]
+    )
+
+
+def payload_of(value: bytes) -> bytes:
+    """The bytes of the `xl.meta` in a packed row."""
+    return value[OVERHEAD:]
+
+
+def seal_of(value: bytes) -> bytes:
+    """A row's seal as it lies there."""
+    return value[_HEADER.size : OVERHEAD]
+
+
+def sealed_well(drive: bytes, full: bytes, value: bytes) -> bool:
+    """Whether the row is the one that was stored under this key."""
+    return value[_HEADER.size : OVERHEAD] == _seal(drive, full, value[: _HEADER.size], value[OVERHEAD:])
+
+
+def check_of(entry: bytes) -> bytes:
+    """An index entry's check as it lies there."""
+    return entry[:_SMALL_CHECK]
+
+
+def glance(full: bytes, value: bytes) -> tuple[int, int, bytes]:
+    """State, origin and packed generation of a row that has not been verified: enough to pass it over, never
+    to act upon.
+    """
+    if len(value) < OVERHEAD:
+        raise _damaged(full, "does not begin like a row")
+    return value[3], value[4], generation(value)
+
+
 def generation(value: bytes) -> bytes:
     """The packed generation of an envelope, which sorts as generations do."""
     return value[6:18]
@@ -149,6 +191,20 @@ def index_summary(drive: bytes, full: bytes, value: bytes) -> bytes:
     if not summary or value[:_SMALL_CHECK] != xxhash.xxh3_64_digest(b"\0".join((drive, full, summary))):
         raise _damaged(full, "has an index entry that does not match its checksum")
     return summary
+
+
+def index_summaries(drive: bytes, entries: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
+    """The same of many entries (full key, value) at a time: a listing's page is checked in one go."""
+    head, digest = drive + b"\0", xxhash.xxh3_64_digest
+    summaries = [value[_SMALL_CHECK:] for _, value in entries]
+    sound = [
+        value[:_SMALL_CHECK] == digest(b"".join((head, full, b"\0", summary)))
+        for (full, value), summary in zip(entries, summaries, strict=True)
+    ]
+    if not all(sound) or b"" in summaries:
+        for full, value in entries:
+            index_summary(drive, full, value)
+    return summaries
 
 
 def pack_meta(name: bytes, value: bytes) -> bytes:

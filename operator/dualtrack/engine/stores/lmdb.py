@@ -118,6 +118,9 @@ class _Transaction:
     def put(self, table: str, key: bytes, value: bytes) -> None:
         self._tables[table].put(self._txn, key, value, self._new_child)
 
+    def put_many(self, table: str, items: list[tuple[bytes, bytes]]) -> None:
+        self._tables[table].put_many(self._txn, items, self._new_child)
+
     def delete(self, table: str, key: bytes) -> None:
         self._tables[table].delete(self._txn, key)
 

@@ -35,5 +35,8 @@ class Pending:
     def put(self, table: str, key: bytes, value: bytes) -> None:
         self.changes[table, key] = value
 
+    def put_many(self, table: str, items: list[tuple[bytes, bytes]]) -> None:
+        self.changes.update(((table, key), value) for key, value in items)
+
     def delete(self, table: str, key: bytes) -> None:
         self.changes[table, key] = None

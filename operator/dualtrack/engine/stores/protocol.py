@@ -16,13 +16,16 @@ Rules of `commit`, all inside that one transaction:
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
-from dualtrack.engine.rows import Row
+from dualtrack.engine.rows import Generation, Row
 from dualtrack.errors import DualTrackError
+
+if TYPE_CHECKING:
+    from dualtrack.engine.stores.matching import Checks, Held, Matched
 
 Place = tuple[str, str]
 """(bucket, key)"""
@@ -51,13 +54,39 @@ class Put:
     versions: int = 1
 
 
+@dataclass(slots=True)
+class SealedRows:
+    """Rows of a sweep that a reader has packed already, as parallel lists: full key, envelope, packed index
+    entry, number of versions. All are PRESENT, of origin FS, of one generation, their keys all different.
+    """
+
+    fulls: list[bytes] = field(default_factory=list)
+    values: list[bytes] = field(default_factory=list)
+    entries: list[bytes] = field(default_factory=list)
+    versions: list[int] = field(default_factory=list)
+    size: int = 0
+
+    def __len__(self) -> int:
+        return len(self.fulls)
+
+    def extend(self, other: SealedRows) -> None:
+        self.fulls += other.fulls
+        self.values += other.values
+        self.entries += other.entries
+        self.versions += other.versions
+        self.size += other.size
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
+    """`sealed` are puts, too (expecting "older"); their outcomes follow those of `puts`."""
+
     fence: int | None = None
     puts: tuple[Put, ...] = ()
     #: None deletes the name.
     meta: Mapping[str, bytes | None] = field(default_factory=dict)
     cursor: tuple[str, bytes] | None = None
+    sealed: SealedRows | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +160,18 @@ class ScrubPage:
     entries: Entries
 
 
+@dataclass(frozen=True, slots=True)
+class Older:
+    """A page of rows as a look for rows of another pass sees it: those of an earlier generation, whole and
+    verified; of the others only how many there are in each bucket. `last`: where the next page starts; None
+    at the end. Tombstones, and rows that only the KV holds, are left out as long as they may be trusted.
+    """
+
+    rows: tuple[Row, ...]
+    newer: Mapping[str, int]
+    last: Place | None
+
+
 class KvStore(Protocol):
     def get(self, bucket: str, key: str) -> Row | None: ...
 
@@ -138,6 +179,9 @@ class KvStore(Protocol):
 
     def scan(self, after: Place | None, limit: int) -> list[Row]:
         """Rows of every state after `after`, in order. May return fewer than `limit`; empty means the end."""
+
+    def scan_older(self, after: Place | None, than: Generation, trust: Generation, limit: int) -> Older:
+        """The rows after `after`, at most about `limit`, told apart by generation. `trust` is the floor."""
 
     def scan_index(self, bucket: str, prefix: str, after: str | None, limit: int) -> list[tuple[str, bytes]]:
         """(key, summary) of present objects of `bucket`, key > `after`, in order. Fewer than `limit` = the
@@ -186,3 +230,9 @@ class OwnedStore(KvStore, Protocol):
 
     def scrub_meta(self) -> list[tuple[str, bytes | None]]:
         """Every meta value by name; None in place of a damaged one."""
+
+    def match(self, fresh: SealedRows, floor: Generation) -> Matched: ...
+
+    def checks(self, places: Sequence[Place]) -> Checks: ...
+
+    def held(self, tick: Callable[[], None]) -> Held: ...

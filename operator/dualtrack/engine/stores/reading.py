@@ -12,20 +12,23 @@ from __future__ import annotations
 
 import json
 import os
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from itertools import islice, takewhile
 
 from dualtrack.engine.digests import DigestSum
-from dualtrack.engine.rows import Row
+from dualtrack.engine.rows import Generation, Row, RowOrigin, RowState
 from dualtrack.engine.stores import envelope, keys
-from dualtrack.engine.stores.protocol import Digest, Entries, Place, ScrubPage
+from dualtrack.engine.stores.protocol import Digest, Entries, Older, Place, ScrubPage
 from dualtrack.engine.stores.scrubbing import check_page
 from dualtrack.engine.stores.transaction import INDEX, META, ROWS, Transaction
 from dualtrack.errors import StoreCorruptError
 
 READ_ROWS = 5_000
 READ_BYTES = 16 * 1024 * 1024
+INDEX_PART = 512
 REMEDY = "rebuild the store from the drive while no file has been cleaned up, or use a snapshot"
 
 
@@ -69,6 +72,25 @@ class Reading:
             page = self._page(txn, keys.full_key(*after) if after else b"", limit)
         return [envelope.unpack(self._drive, full, value).row for full, value in page]
 
+    def scan_older(self, after: Place | None, than: Generation, trust: Generation, limit: int) -> Older:
+        with self._read() as txn:
+            page = self._page(txn, keys.full_key(*after) if after else b"", limit)
+        if not page:
+            return Older((), {}, None)
+        bound, floor = than.pack(), trust.pack()
+        rows: list[Row] = []
+        newer: Counter[bytes] = Counter()
+        for full, value in page:
+            state, origin, generation = envelope.glance(full, value)
+            if generation >= floor and (state == RowState.TOMBSTONE or origin == RowOrigin.KV):
+                continue
+            if generation < bound:
+                rows.append(envelope.unpack(self._drive, full, value).row)
+            elif state != RowState.TOMBSTONE:
+                newer[full[: full.find(b"\0")]] += 1
+        counts = {os.fsdecode(bucket): count for bucket, count in newer.items()}
+        return Older(tuple(rows), counts, keys.split_full(page[-1][0]))
+
     def _page(self, txn: Transaction, start: bytes, limit: int) -> list[tuple[bytes, bytes]]:
         """Raw rows after `start`, at most `limit`, and not much more than `READ_BYTES`."""
         page: list[tuple[bytes, bytes]] = []
@@ -86,15 +108,20 @@ class Reading:
         within = keys.full_key(bucket, prefix)
         start = max(within, keys.full_key(bucket, after)) if after is not None else within
         inclusive = after is None or start != keys.full_key(bucket, after)
-        found: list[tuple[str, bytes]] = []
-        skip, drive = len(os.fsencode(bucket)) + 1, self._drive
+        found: list[tuple[bytes, bytes]] = []
         with self._read() as txn:
-            for full, value in islice(txn.iterate(INDEX, start, inclusive=inclusive), limit):
-                if not full.startswith(within):
+            entries = txn.iterate(INDEX, start, inclusive=inclusive)
+            while part := list(islice(entries, min(limit - len(found), INDEX_PART))):
+                found += part
+                if not part[-1][0].startswith(within):
+                    del found[bisect_left(found, True, key=lambda entry: not entry[0].startswith(within)) :]
                     break
-                summary = envelope.index_summary(drive, full, value)
-                found.append((full[skip:].decode("utf-8", "surrogateescape"), summary))
-        return found
+        skip = len(os.fsencode(bucket)) + 1
+        summaries = envelope.index_summaries(self._drive, found)
+        return [
+            (full[skip:].decode("utf-8", "surrogateescape"), summary)
+            for (full, _), summary in zip(found, summaries, strict=True)
+        ]
 
     def meta(self, name: str) -> bytes | None:
         with self._read() as txn:

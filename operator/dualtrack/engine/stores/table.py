@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Protocol
 
 from dualtrack.engine.stores import keys
 from dualtrack.errors import StoreError
+
+_PART = 512
 
 
 class Cursor(Protocol):
@@ -19,6 +22,7 @@ class Cursor(Protocol):
     def key(self) -> Any: ...
     def iternext(self, keys: bool = ..., values: bool = ...) -> Iterator[Any]: ...
     def getmulti(self, keys: list[bytes]) -> Any: ...
+    def putmulti(self, items: list[tuple[bytes, bytes]]) -> Any: ...
 
 
 class LmdbTransaction(Protocol):
@@ -57,6 +61,16 @@ class Table:
         place = self._descend(txn, full, new_child)
         assert place is not None
         txn.put(place, value, db=self.long)
+
+    def put_many(
+        self, txn: LmdbTransaction, items: list[tuple[bytes, bytes]], new_child: Callable[[], int]
+    ) -> None:
+        """Pairs in ascending order of their keys: one cursor goes through them."""
+        long = [item for item in items if len(item[0]) > keys.ROOT_SEGMENT]
+        short = [item for item in items if len(item[0]) <= keys.ROOT_SEGMENT] if long else items
+        txn.cursor(db=self.main).putmulti(short)
+        for full, value in long:
+            self.put(txn, full, value, new_child)
 
     def delete(self, txn: LmdbTransaction, full: bytes) -> None:
         """Forget a key. Branches stay: an empty one costs a few bytes and is passed over."""
@@ -106,16 +120,25 @@ class Table:
         if not found:
             return
         depth = len(prefix)
-        for item in cursor.iternext(keys=True, values=True):
-            stored = item[0]
-            if depth and stored[:depth] != prefix:
-                return
-            if len(stored) == keys.LIMIT:  # a branch
-                deeper = rest if stored == seek else b""
-                inner = inclusive or not deeper
-                down = before + stored[depth:-1]
-                yield from self._walk(txn, self.long, bytes(item[1]), down, deeper, inner)
-            elif depth:
-                yield before + stored[depth:], item[1]
-            else:
-                yield item
+        items = cursor.iternext(keys=True, values=True)
+        ahead = 2
+        while part := list(islice(items, ahead)):
+            ahead = min(2 * ahead, _PART)
+            # The usual case at once: nothing below, and no branch among these.
+            if not depth and keys.LIMIT not in map(_length_of_key, part):
+                yield from part
+                continue
+            for stored, value in part:
+                if depth and stored[:depth] != prefix:
+                    return
+                if len(stored) == keys.LIMIT:  # a branch
+                    deeper = rest if stored == seek else b""
+                    inner = inclusive or not deeper
+                    down = before + stored[depth:-1]
+                    yield from self._walk(txn, self.long, bytes(value), down, deeper, inner)
+                else:
+                    yield before + stored[depth:], value
+
+
+def _length_of_key(item: tuple[bytes, bytes]) -> int:
+    return len(item[0])

@@ -34,4 +34,7 @@ class Transaction(Protocol):
 class WriteTransaction(Transaction, Protocol):
     def put(self, table: str, key: bytes, value: bytes) -> None: ...
 
+    def put_many(self, table: str, items: list[tuple[bytes, bytes]]) -> None:
+        """Pairs in ascending order of their keys."""
+
     def delete(self, table: str, key: bytes) -> None: ...

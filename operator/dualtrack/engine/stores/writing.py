@@ -16,9 +16,11 @@ from typing import TypeVar
 
 from dualtrack.engine.rows import ZERO, Generation
 from dualtrack.engine.stores import envelope, keys
+from dualtrack.engine.stores.comparing import Comparing
 from dualtrack.engine.stores.decide import Change, Counters, decide
-from dualtrack.engine.stores.protocol import Batch, BatchResult, Entries, Place, StoreStats
-from dualtrack.engine.stores.reading import ENTRIES, READ_ROWS, Reading, pack_entries
+from dualtrack.engine.stores.protocol import Batch, BatchResult, Entries, Place, SealedRows, StoreStats
+from dualtrack.engine.stores.reading import ENTRIES, READ_ROWS, pack_entries
+from dualtrack.engine.stores.sealed import added, count_new, in_order, open_one, to_be_judged
 from dualtrack.engine.stores.transaction import INDEX, META, ROWS, Transaction, WriteTransaction
 from dualtrack.errors import DualTrackError, FencedError, StoreCorruptError, StoreVersionError
 
@@ -31,7 +33,7 @@ _Result = TypeVar("_Result")
 _log = logging.getLogger(__name__)
 
 
-class Writing(Reading):
+class Writing(Comparing):
     """See `KvStore`. `open_term` must have been called before anything is committed."""
 
     def __init__(self, drive_id: str, name: str) -> None:
@@ -159,22 +161,36 @@ class Writing(Reading):
         self._check_term(txn)
         if batch.fence is not None:
             self._check_fence(txn, batch.fence)
+        sealed = batch.sealed or SealedRows()
         fulls = [keys.full_key(put.row.bucket, put.row.key) for put in batch.puts]
-        stored = txn.get_many(ROWS, fulls)
+        stored = txn.get_many(ROWS, fulls + sealed.fulls)
+        judged = to_be_judged(sealed, stored, dirty)
+        puts = (*batch.puts, *(open_one(self._drive, sealed, number) for number in judged))
+        fulls += [sealed.fulls[number] for number in judged]
         known = {full: envelope.unpack(self._drive, full, value) for full, value in stored.items()}
         floor = self._get_meta(txn, "trust_floor")
         trust = Generation.unpack(floor) if floor else ZERO
-        outcomes, changes, counters = decide(self._drive, fulls, batch.puts, known, trust, dirty)
+        outcomes, changes, counters = decide(self._drive, fulls, puts, known, trust, dirty)
         entries = self._entries(txn)
-        self._apply(txn, changes, counters)
-        self._count(txn, entries, sum(full not in known for full in changes), changes)
+        self._apply(txn, changes)
+        new = sum(full not in known for full in changes)
+        listed = sum(bool(change.index) - change.unlist for change in changes.values())
+        if len(judged) < len(sealed):
+            unjudged = self._apply_new(txn, sealed, judged)
+            outcomes = in_order(len(batch.puts), outcomes, judged, len(sealed))
+            counters = added(counters, count_new(sealed, unjudged))
+            new, listed = new + len(unjudged), listed + len(unjudged)
+        self._add_counts(txn, counters)
+        if new or changes:
+            after = Entries(entries.rows + new, entries.index + listed, entries.changes + 1)
+            self._put_meta(txn, ENTRIES.decode(), pack_entries(after))
         for name, value in batch.meta.items():
             self._put_meta(txn, name, value)
         if batch.cursor:
             self._put_meta(txn, "cursor/" + batch.cursor[0], batch.cursor[1])
         return BatchResult(outcomes)
 
-    def _apply(self, txn: WriteTransaction, changes: dict[bytes, Change], counters: Counters) -> None:
+    def _apply(self, txn: WriteTransaction, changes: dict[bytes, Change]) -> None:
         for full in sorted(changes):
             change = changes[full]
             txn.put(ROWS, full, change.value)
@@ -182,16 +198,21 @@ class Writing(Reading):
                 txn.put(INDEX, full, change.index)
             elif change.unlist:
                 txn.delete(INDEX, full)
+
+    def _apply_new(self, txn: WriteTransaction, rows: SealedRows, judged: Sequence[int]) -> list[int]:
+        """Write the rows whose keys nothing in the store knows as they came; returns their numbers."""
+        without = frozenset(judged)
+        new = [number for number in range(len(rows)) if number not in without]
+        new.sort(key=rows.fulls.__getitem__)
+        txn.put_many(ROWS, [(rows.fulls[number], rows.values[number]) for number in new])
+        txn.put_many(INDEX, [(rows.fulls[number], rows.entries[number]) for number in new])
+        return new
+
+    def _add_counts(self, txn: WriteTransaction, counters: Counters) -> None:
         for bucket, (objects, versions) in counters.items():
             old = json.loads(self._get_meta(txn, _COUNT + bucket) or b"[0, 0]")
             total = [old[0] + objects, old[1] + versions]
             self._put_meta(txn, _COUNT + bucket, json.dumps(total).encode() if any(total) else None)
-
-    def _count(self, txn: WriteTransaction, before: Entries, new: int, changes: dict[bytes, Change]) -> None:
-        listed = sum(bool(change.index) - change.unlist for change in changes.values())
-        if changes:
-            after = Entries(before.rows + new, before.index + listed, before.changes + 1)
-            self._put_meta(txn, ENTRIES.decode(), pack_entries(after))
 
     def _put_meta(self, txn: WriteTransaction, name: str, value: bytes | None) -> None:
         encoded = os.fsencode(name)

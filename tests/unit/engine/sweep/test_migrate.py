@@ -7,8 +7,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +18,7 @@ from dualtrack.engine import marker, migrate
 from dualtrack.engine.departed import allowed
 from dualtrack.engine.drive import Drive
 from dualtrack.engine.marker import Marker, MarkerState
+from dualtrack.engine.native import library
 from dualtrack.engine.quarantine import all_quarantined
 from dualtrack.engine.rows import Row, RowState
 from dualtrack.engine.stores.protocol import Batch
@@ -159,22 +162,31 @@ def test_a_file_under_another_forms_name_is_quarantined_and_stays(
     assert rows_of(bench)[some].state is RowState.TOMBSTONE
 
 
+@pytest.mark.parametrize("native", [True, False])
 def test_a_directory_that_cannot_be_read_makes_the_sweep_incomplete(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, some: tuple[str, str]
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, some: tuple[str, str], native: bool
 ) -> None:
     """As root every mode lets one in, so the error is injected where the kernel would give it."""
     bench.migrate()
     bucket = some[0]
-    real = os.scandir
+    if native and library.library() is None:
+        pytest.skip("built without a C compiler")
 
-    def failing(path: object) -> object:
-        name = os.readlink(f"/proc/self/fd/{path}") if isinstance(path, int) else str(path)
-        if name == str(bench.drive / bucket):
-            raise OSError(5, "injected")
-        return real(path)  # type: ignore[call-overload]
+    def failing(real: Callable[..., Any]) -> Callable[..., Any]:
+        def fail(*arguments: Any) -> Any:
+            path = arguments[-1]
+            name = os.readlink(f"/proc/self/fd/{path}") if isinstance(path, int) else str(path)
+            if name == str(bench.drive / bucket):
+                raise OSError(5, "injected")
+            return real(*arguments)
+
+        return fail
 
     shutil.rmtree(bench.file(*some).parent)
-    monkeypatch.setattr(os, "scandir", failing)
+    monkeypatch.setattr(os, "scandir", failing(os.scandir))
+    monkeypatch.setattr(library.Reader, "names", failing(library.Reader.names))
+    if not native:
+        monkeypatch.setattr(library, "library", lambda: None)
     with pytest.raises(IncompleteError, match="nothing was deleted"):
         bench.migrate()
     monkeypatch.undo()

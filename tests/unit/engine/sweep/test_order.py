@@ -12,6 +12,8 @@ import pytest
 from dualtrack.engine import bucket_order, migrate
 from dualtrack.engine.drive import Drive
 from dualtrack.engine.pacefile import PaceFile, Priority
+from dualtrack.engine.stretches import stretch_of
+from dualtrack.engine.walk import Cursor
 from dualtrack.errors import IncompleteError
 from sweepbench import Bench
 
@@ -94,7 +96,7 @@ def test_a_random_order_can_be_repeated(bench: Bench) -> None:
 
 def test_a_cursor_in_a_bucket_that_is_gone_lies_in_no_stretch() -> None:
     order: list[list[str]] = [[], ["a"], ["b"]]
-    assert migrate._stretch_of(migrate.Cursor((b"b", b"x")), order) == 2
-    assert migrate._stretch_of(migrate.Cursor((b".minio.sys", b"config")), order) == 0
-    assert migrate._stretch_of(migrate.Cursor((b"gone",)), order) is None
-    assert migrate._stretch_of(None, order) == 0
+    assert stretch_of(Cursor((b"b", b"x")), order) == 2
+    assert stretch_of(Cursor((b".minio.sys", b"config")), order) == 0
+    assert stretch_of(Cursor((b"gone",)), order) is None
+    assert stretch_of(None, order) == 0

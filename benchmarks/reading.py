@@ -1,0 +1,94 @@
+"""Reading a store in one process: pages of the index, single rows at random, a whole export.
+
+    python -m benchmarks.reading [--count N]
+
+Each figure is the median of nine repetitions (three of the export) after one that is not counted, in wall
+seconds and in CPU seconds of the thread that reads. The export is the whole of it: rows verified and decoded,
+each version as a line of JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import shutil
+import statistics
+import time
+from collections.abc import Callable
+
+from benchmarks import measure
+from benchmarks.measure import Figure
+from benchmarks.migrate import fresh_store, migrate
+from benchmarks.trees import BUCKET, tree
+from dualtrack.cli.engine_inventory import json_lines
+from dualtrack.engine.export import exported
+from dualtrack.engine.owner import Owner, OwnerSettings
+from dualtrack.engine.summary import Summary
+
+PAGE = 10_000
+READS = 5_000
+REPEATS = 9
+
+
+def timed(work: Callable[[], object], repeats: int = REPEATS) -> tuple[float, float]:
+    """Median wall and CPU seconds."""
+    work()
+    wall, cpu = [], []
+    for _ in range(repeats):
+        began, used = time.perf_counter(), time.thread_time()
+        work()
+        wall.append(time.perf_counter() - began)
+        cpu.append(time.thread_time() - used)
+    return statistics.median(wall), statistics.median(cpu)
+
+
+def figures_of(owner: Owner) -> list[Figure]:
+    keys = [key for key, _ in owner.scan_index(BUCKET, "", None, 1 << 30)]
+    some = random.Random(0).sample(keys, min(READS, len(keys)))
+
+    def listed() -> None:
+        owner.scan_index(BUCKET, "", None, PAGE)
+
+    def summarised() -> None:
+        for _, packed in owner.scan_index(BUCKET, "", None, PAGE):
+            Summary.unpack(packed)
+
+    def read() -> None:
+        for key in some:
+            owner.get(BUCKET, key)
+
+    def export() -> int:
+        return sum(1 for _ in json_lines(exported(owner, [])))
+
+    found: list[Figure] = []
+    for name, work, scale, unit, target in (
+        (f"{PAGE} index rows, checked", listed, 1e3, "ms", 5.0),
+        (f"{PAGE} index rows as S3 entries", summarised, 1e3, "ms", 10.0),
+        ("one row at random", read, 1e6 / len(some), "µs", 10.0),
+    ):
+        wall, cpu = timed(work)
+        found.append(Figure(name, wall * scale, unit, target, "lower", f"CPU {cpu * scale:.2f}"))
+    versions = export()
+    wall, cpu = timed(export, 3)
+    note = f"per second of CPU {versions / cpu:,.0f}"
+    found.append(Figure("export", versions / wall, "versions/s", 140_000.0, note=note))
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--count", type=int, default=200_000)
+    wanted = parser.parse_args()
+    drive, store = tree("inline", wanted.count), fresh_store()
+    migrate(drive, store)
+    owner = Owner.open(None, str(store), OwnerSettings())
+    try:
+        figures = figures_of(owner)
+    finally:
+        owner.close()
+    shutil.rmtree(store)
+    measure.report(f"reading-{wanted.count}", figures, {"store": f"{wanted.count} objects, LMDB"})
+
+
+if __name__ == "__main__":
+    main()

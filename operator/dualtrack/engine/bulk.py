@@ -1,0 +1,87 @@
+"""The quick way of a full verification: prove in bulk that all is equal, and leave all else to the merge.
+
+For a store that this process owns, so that no row changes meanwhile. The native reader seals the files again,
+a batch ahead, and the store says which of them it holds as they are; the rest is looked at one by one. At the
+end the checks of all that was met are held against those of all that the store has: if they are the same,
+every present row has its file. If not, or if anything differs, nothing is concluded here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+
+from dualtrack.engine.ahead import read_ahead
+from dualtrack.engine.listing import Problem
+from dualtrack.engine.owner import Owner
+from dualtrack.engine.rows import Generation
+from dualtrack.engine.sealing import Sealer
+from dualtrack.engine.stores.matching import Checks
+from dualtrack.engine.stores.protocol import Place, SealedRows
+from dualtrack.engine.stores.sealed import place_of
+from dualtrack.engine.task import Task
+from dualtrack.engine.walk import walk
+
+BATCH_ROWS = 4_096
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    sealed: SealedRows
+    others: tuple[Place, ...]
+    problems: tuple[Problem, ...]
+
+
+@dataclass(slots=True)
+class BulkComparison:
+    """`equal(digest, count)` takes in what has matched; `look(places)` judges others one by one; `failed` is
+    told of what could not be read.
+    """
+
+    task: Task
+    owner: Owner
+    floor: Generation
+    equal: Callable[[int, int], None]
+    look: Callable[[list[Place]], None]
+    failed: Callable[[Problem], None]
+    met: Checks = field(default_factory=Checks)
+    #: Places that were looked at one by one because their files are quarantined.
+    aside: set[Place] = field(default_factory=set)
+
+    def run(self, sealer: Sealer) -> bool:
+        """Whether everything in the store was met, so that nothing is left to be looked for."""
+        with closing(read_ahead(self._batches(sealer))) as batches:
+            for batch in batches:
+                self._compare(batch)
+                self.task.checkpoint()
+        held = self.owner.store.held(self.task.checkpoint)
+        self.look([place for place in held.residents if place not in self.aside])
+        self.task.counts["absent"] += held.tombstones
+        self.task.scanned += held.tombstones
+        return held.checks == self.met
+
+    def _compare(self, batch: _Batch) -> None:
+        found = self.owner.store.match(batch.sealed, self.floor)
+        self.met.include(found.checks)
+        self.equal(found.digest, len(batch.sealed) - len(found.others))
+        places = [*batch.others, *(place_of(batch.sealed.fulls[number]) for number in found.others)]
+        for problem in batch.problems:
+            if problem.transient:
+                self.failed(problem)
+            else:
+                places.append((problem.bucket, problem.key))
+                self.aside.add((problem.bucket, problem.key))
+        self.look(places)
+        self.met.include(self.owner.store.checks(places))
+
+    def _batches(self, sealer: Sealer) -> Iterator[_Batch]:
+        sealed, others, problems = SealedRows(), list[Place](), list[Problem]()
+        for part in walk(self.task.drive, system=True, sealer=sealer):
+            sealed.extend(part.sealed)
+            others += ((found.bucket, found.key) for found in part.objects)
+            problems += part.problems
+            if len(sealed) + len(others) + len(problems) >= BATCH_ROWS:
+                yield _Batch(sealed, tuple(others), tuple(problems))
+                sealed, others, problems = SealedRows(), [], []
+        yield _Batch(sealed, tuple(others), tuple(problems))

@@ -1,0 +1,376 @@
+/* Many `xl.meta` of one directory, read, checked, summarised and sealed into rows in one call.
+ *
+ * What Python does object by object (`metafile.py`, `formats/`, `summary.py`, `stores/envelope.py`), for the
+ * usual case and with the same result to the byte; `native/library.py` says what holds the two together. Whatever
+ * is unusual (an error of the system, a file that changes while it is read, a form that `meta.c` does not
+ * understand) comes back as ASK, and Python reads the file itself.
+ *
+ * Nothing is written but the caller's memory, and nothing is kept between two calls. */
+#define _GNU_SOURCE
+#include "meta.h"
+#include "xxh.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define EXPORTED __attribute__((visibility("default")))
+
+enum { INTERFACE = 1, ENVELOPE_SCHEMA = 1, HEADER = 86, SEAL = 16, CHECK = 8 };
+enum { PRESENT = 1, FROM_FILE = 1 };
+enum { ABSENT = 0, SEALED = 1, ASK = 2 };
+enum { UNUSUAL = 1, TOO_LARGE = 2 };
+
+/* What a caller was built against. Numbers that the two sides do not share end the use of this library. */
+EXPORTED uint32_t dt_interface(void)
+{
+    return INTERFACE << 16 | ENVELOPE_SCHEMA << 8 | SUMMARY_SCHEMA;
+}
+
+EXPORTED uint64_t dt_test_xxh64(const uint8_t *data, size_t size) { return dt_xxh64(data, size); }
+EXPORTED uint64_t dt_test_xxh3_64(const uint8_t *data, size_t size) { return dt_xxh3_64(data, size); }
+
+EXPORTED void dt_test_xxh3_128(const uint8_t *data, size_t size, uint64_t out[2])
+{
+    xxh128 hash = dt_xxh3_128(data, size);
+
+    out[0] = hash.high;
+    out[1] = hash.low;
+}
+
+/* --- listing -------------------------------------------------------------------------------------------- */
+
+struct linux_dirent64 {
+    uint64_t ino;
+    int64_t off;
+    uint16_t size;
+    uint8_t type;
+    char name[];
+};
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* The subdirectories of an open directory, in byte order, each name with its NUL, into `names`.
+ *
+ * Returns their number, or -1 with errno. `flags`: UNUSUAL (a link, an entry whose type the file system does not
+ * tell) and TOO_LARGE mean that Python has to list the directory. `used` is the length of the names. */
+EXPORTED int64_t dt_list(int directory, char *names, size_t room, uint32_t *flags, uint64_t *used)
+{
+    static const size_t chunk = 64 * 1024;
+    char *entries = malloc(chunk), *unsorted = malloc(room);
+    const char **order = NULL;
+    size_t filled = 0, count = 0, end = 0;
+    long got = -1;
+
+    *flags = 0;
+    *used = 0;
+    if (!entries || !unsorted)
+        goto done;
+    while ((got = syscall(SYS_getdents64, directory, entries, chunk)) > 0) {
+        for (long at = 0; at < got;) {
+            struct linux_dirent64 *entry = (struct linux_dirent64 *)(entries + at);
+            size_t size = strlen(entry->name) + 1;
+
+            at += entry->size;
+            if (entry->type == DT_DIR) {
+                if (!strcmp(entry->name, ".") || !strcmp(entry->name, ".."))
+                    continue;
+                if (filled + size > room) {
+                    *flags |= TOO_LARGE;
+                    goto done;
+                }
+                memcpy(unsorted + filled, entry->name, size);
+                filled += size;
+                count++;
+            } else if (entry->type == DT_LNK || entry->type == DT_UNKNOWN) {
+                *flags |= UNUSUAL;
+            }
+        }
+    }
+    if (got < 0)
+        goto done;
+    order = malloc((count + 1) * sizeof *order);
+    if (!order) {
+        got = -1;
+        goto done;
+    }
+    for (size_t i = 0, at = 0; i < count; i++, at += strlen(unsorted + at) + 1)
+        order[i] = unsorted + at;
+    qsort(order, count, sizeof *order, by_name);
+    for (size_t i = 0; i < count; i++) {
+        size_t size = strlen(order[i]) + 1;
+
+        memcpy(names + end, order[i], size);
+        end += size;
+    }
+    *used = end;
+done:
+    lseek(directory, 0, SEEK_SET); /* Python may have to list it again */
+    free(order);
+    free(unsorted);
+    free(entries);
+    return got < 0 && !(*flags & TOO_LARGE) ? -1 : (int64_t)count;
+}
+
+/* --- reading -------------------------------------------------------------------------------------------- */
+
+/* What is the same for all objects of a call. `prefix`: drive id, NUL, bucket, NUL, and the key's beginning
+ * down to the directory, with its slash; `full_at` is where the bucket begins in it. */
+typedef struct {
+    const uint8_t *prefix;
+    uint32_t prefix_size, full_at;
+    uint32_t term;
+    uint32_t trust_links;
+    uint64_t counter;
+} job;
+
+/* One name's outcome. Offsets count from the start of the arena. */
+typedef struct {
+    uint32_t state, may_have_children, versions;
+    uint32_t full_at, full_size, value_at, value_size, entry_at, entry_size;
+} item;
+
+static size_t join(char *path, const char *name, const char *file)
+{
+    size_t size = strlen(name), more = strlen(file) + 1;
+
+    if (size > NAME_MAX)
+        return 0;
+    memcpy(path, name, size);
+    path[size] = '/';
+    memcpy(path + size + 1, file, more);
+    return size + more;
+}
+
+/* What a directory without an `xl.meta` is. With an `xl.json` it is an old object, and a server may be renaming
+ * the one to the other between two looks: both are Python's to read. */
+static uint32_t without_meta(int directory, const char *name)
+{
+    static const char *const files[] = {"xl.json", "xl.meta"};
+    char path[NAME_MAX + 16];
+    struct stat status;
+
+    for (int i = 0; i < 2; i++)
+        if (!join(path, name, files[i]) || !fstatat(directory, path, &status, AT_SYMLINK_NOFOLLOW)
+            || (errno != ENOENT && errno != ENOTDIR))
+            return ASK;
+    return ABSENT;
+}
+
+static int open_meta(int directory, const char *name, int *no_atime)
+{
+    enum { FLAGS = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC };
+    char path[NAME_MAX + 16];
+    int fd;
+
+    if (!join(path, name, "xl.meta")) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    fd = openat(directory, path, FLAGS | *no_atime);
+    if (fd < 0 && errno == EPERM && *no_atime) {
+        fd = openat(directory, path, FLAGS);
+        if (fd >= 0)
+            *no_atime = 0;
+    }
+    return fd;
+}
+
+static int same(const struct stat *a, const struct stat *b)
+{
+    return a->st_ino == b->st_ino && a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec
+        && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec && a->st_ctim.tv_sec == b->st_ctim.tv_sec
+        && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+}
+
+/* The bytes of a file that stayed the same while it was read: 1, or 0 with anything else, or -1 if it would
+ * not fit into `room`. */
+static int read_stable(int fd, uint8_t *into, size_t room, struct stat *status)
+{
+    struct stat after;
+    size_t size, got = 0;
+    ssize_t part;
+
+    if (fstat(fd, status) || !S_ISREG(status->st_mode))
+        return 0;
+    size = (size_t)status->st_size;
+    if (size + 1 > room)
+        return -1;
+    /* One byte more than expected, so that a file that grew is noticed by its length, too. */
+    do {
+        part = read(fd, into + got, size + 1 - got);
+        got += part > 0 ? (size_t)part : 0;
+    } while (part > 0 && got < size);
+    return part >= 0 && got == size && !fstat(fd, &after) && same(status, &after);
+}
+
+static uint8_t *put(uint8_t *at, uint64_t value, int width)
+{
+    for (int i = width - 1; i >= 0; i--, value >>= 8)
+        at[i] = (uint8_t)value;
+    return at + width;
+}
+
+static uint64_t nanoseconds(struct timespec time)
+{
+    return (uint64_t)((int64_t)time.tv_sec * 1000000000 + time.tv_nsec);
+}
+
+static void put_header(uint8_t *at, const job *j, const struct stat *s, uint64_t check, uint32_t versions)
+{
+    static const uint8_t first[6] = {'D', 'R', ENVELOPE_SCHEMA, PRESENT, FROM_FILE, 0};
+
+    memcpy(at, first, sizeof first);
+    at = put(at + sizeof first, j->term, 4);
+    at = put(at, j->counter, 8);
+    at = put(at, s->st_ino, 8);
+    at = put(at, (uint64_t)s->st_size, 8);
+    at = put(at, nanoseconds(s->st_mtim), 8);
+    at = put(at, nanoseconds(s->st_ctim), 8);
+    at = put(at, s->st_mode & 07777, 4);
+    at = put(at, s->st_uid, 4);
+    at = put(at, s->st_gid, 4);
+    at = put(at, nanoseconds(s->st_mtim), 8);
+    at = put(at, check, 8);
+    at = put(at, versions, 4);
+    put(at, (uint64_t)s->st_size, 4);
+}
+
+/* The full key of the object in `name` behind the prefix; returns its end. A directory object's suffix stands
+ * for a slash. */
+static uint8_t *put_key(uint8_t *at, const job *j, const char *name)
+{
+    static const char suffix[] = "__XLDIR__";
+    size_t size = strlen(name), cut = sizeof suffix - 1;
+
+    memcpy(at, j->prefix, j->prefix_size);
+    at += j->prefix_size;
+    memcpy(at, name, size);
+    if (size >= cut && !memcmp(name + size - cut, suffix, cut)) {
+        at[size - cut] = '/';
+        size -= cut - 1;
+    }
+    return at + size;
+}
+
+/* False only where the object's directory surely has no subdirectory but data directories of its versions:
+ * its link count is 2 and one for each of those that are there. */
+static uint32_t may_have_children(int directory, const char *name, const uint8_t *data, size_t size,
+                                  const job *j, understood *u)
+{
+    char path[NAME_MAX + 40];
+    struct stat status;
+    size_t length = strlen(name);
+    nlink_t known = 2;
+
+    if (!j->trust_links || fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW))
+        return 1;
+    if (status.st_nlink == 2)
+        return 0;
+    if (!dt_understand(data, size, 1, u) || u->data_dirs <= 0)
+        return 1;
+    memcpy(path, name, length);
+    path[length] = '/';
+    for (int i = 0; i < u->data_dirs; i++) {
+        struct stat part;
+
+        dt_uuid_text(u->data_dir[i], path + length + 1);
+        if (!fstatat(directory, path, &part, AT_SYMLINK_NOFOLLOW) && S_ISDIR(part.st_mode))
+            known++;
+    }
+    return status.st_nlink != known;
+}
+
+/* Read, understand and seal one object. In the arena it becomes
+ *     prefix and key, NUL, header, seal, bytes of the file; check and summary of the index entry.
+ * Returns where the next one may begin; 0 if the room does not do. */
+static size_t seal_one(int directory, const char *name, const job *j, int *no_atime, uint8_t *arena,
+                       size_t at, size_t room, item *out)
+{
+    understood u;
+    struct stat status;
+    size_t key_room = j->prefix_size + strlen(name) + 1, hashed, size;
+    uint8_t *begin = arena + at, *header, *data, *entry;
+    uint64_t check;
+    xxh128 seal;
+    int fd, read;
+
+    memset(out, 0, sizeof *out);
+    out->state = ASK;
+    if (at + key_room + HEADER + SEAL + CHECK + SUMMARY_ROOM > room)
+        return 0;
+    fd = open_meta(directory, name, no_atime);
+    if (fd < 0) {
+        if (errno == ENOENT || errno == ENOTDIR)
+            out->state = without_meta(directory, name);
+        return at;
+    }
+    header = put_key(begin, j, name);
+    *header++ = 0;
+    data = header + HEADER;
+    read = read_stable(fd, data, room - (size_t)(data - arena) - SEAL - CHECK - SUMMARY_ROOM, &status);
+    close(fd);
+    if (read < 0)
+        return 0;
+    size = (size_t)status.st_size;
+    if (!read || !dt_understand(data, size, 0, &u) || u.summary_size > HEADER)
+        return at;
+    out->may_have_children = may_have_children(directory, name, data, size, j, &u);
+
+    entry = data + size + SEAL;
+    /* The check goes over drive id, key and summary: the summary is put behind the key for that. */
+    memcpy(header, u.summary, u.summary_size);
+    check = dt_xxh3_64(begin, (size_t)(header - begin) + u.summary_size);
+    put_header(header, j, &status, check, u.versions);
+    hashed = (size_t)(data - begin) + size;
+    if (hashed <= 240)
+        return at;
+    seal = dt_xxh3_128(begin, hashed);
+    memmove(data + SEAL, data, size);
+    put(put(data, seal.high, 8), seal.low, 8);
+    memcpy(put(entry, check, 8), u.summary, u.summary_size);
+
+    out->state = SEALED;
+    out->versions = u.versions;
+    out->full_at = (uint32_t)at + j->full_at;
+    out->full_size = (uint32_t)(header - 1 - begin) - j->full_at;
+    out->value_at = (uint32_t)(header - arena);
+    out->value_size = (uint32_t)(HEADER + SEAL + size);
+    out->entry_at = (uint32_t)(entry - arena);
+    out->entry_size = CHECK + u.summary_size;
+    return (size_t)(entry - arena) + CHECK + u.summary_size;
+}
+
+/* The objects in the subdirectories that `names` holds from `start` to `end`, each name with its NUL: at most
+ * `count`, and as many as fit into the arena. Returns how many were looked at, at least one: one that does not
+ * fit at all comes back as ASK. `used` is the length of what lies in the arena, `next` where the names go on,
+ * `plain` the number of those that are sealed and have nothing below them. */
+EXPORTED int64_t dt_read(int directory, const char *names, uint64_t start, uint64_t end, uint32_t count, const job *j,
+                int *no_atime, uint8_t *arena, uint64_t room, item *items, uint64_t *used, uint64_t *next,
+                uint32_t *plain)
+{
+    size_t at = 0;
+    uint32_t done = 0;
+
+    *plain = 0;
+    for (; done < count && start < end; done++, start += strlen(names + start) + 1) {
+        item *here = &items[done];
+        size_t after = seal_one(directory, names + start, j, no_atime, arena, at, room, here);
+
+        if (after == 0 && at > 0)
+            break;
+        at = after ? after : at;
+        *plain += here->state == SEALED && !here->may_have_children;
+    }
+    *used = at;
+    *next = start;
+    return done;
+}

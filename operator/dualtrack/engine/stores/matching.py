@@ -1,0 +1,89 @@
+"""Freshly sealed files held against the store, thousands at a time; and the sums that show that none is left
+over.
+
+A row matches if it says the same of the object and its file as the file does now, is of a trusted generation,
+is sealed well, and its index entry is the one that the file gives. Whatever does not match is only told by
+number: whoever asked looks at it in full.
+
+Every row and every index entry carries a check of its own (128 and 64 bits over drive, key and content). Two
+sets of rows with the same number and the same sum of checks are the same set; so the checks of what was met,
+summed, against those of all that lies in the store, say whether the store holds anything that was not met.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from dualtrack.engine.digests import full_hash
+from dualtrack.engine.stores import envelope
+from dualtrack.engine.stores.protocol import Place, SealedRows
+
+
+@dataclass(slots=True)
+class Checks:
+    """Of present rows and index entries: how many, and the sums of their checks."""
+
+    rows: int = 0
+    row_sum: int = 0
+    entries: int = 0
+    entry_sum: int = 0
+
+    def add(self, value: bytes | None, entry: bytes | None) -> None:
+        if value is not None:
+            self.rows += 1
+            self.row_sum += int.from_bytes(envelope.seal_of(value), "big")
+        if entry is not None:
+            self.entries += 1
+            self.entry_sum += int.from_bytes(envelope.check_of(entry), "big")
+
+    def include(self, other: Checks) -> None:
+        self.rows += other.rows
+        self.row_sum += other.row_sum
+        self.entries += other.entries
+        self.entry_sum += other.entry_sum
+
+
+@dataclass(slots=True)
+class Matched:
+    """`others`: numbers of the rows that do not match. `digest`: sum of the row hashes of those that do."""
+
+    others: list[int] = field(default_factory=list)
+    checks: Checks = field(default_factory=Checks)
+    digest: int = 0
+
+
+@dataclass(slots=True)
+class Held:
+    """All that a store holds, by its checks; `residents` are rows that point to their files."""
+
+    checks: Checks = field(default_factory=Checks)
+    tombstones: int = 0
+    residents: list[Place] = field(default_factory=list)
+
+
+def match(
+    drive: bytes,
+    fresh: SealedRows,
+    stored: Mapping[bytes, bytes],
+    entries: Mapping[bytes, bytes],
+    floor: bytes,
+) -> Matched:
+    """`stored` and `entries` are what lies under the keys of `fresh`; `floor` is the packed trust floor."""
+    found = Matched()
+    checks, digest = found.checks, 0
+    for number, (full, value, entry) in enumerate(zip(fresh.fulls, fresh.values, fresh.entries, strict=True)):
+        row = stored.get(full)
+        if (
+            row is not None
+            and entries.get(full) == entry
+            and envelope.says_the_same(row, value)
+            and envelope.glance(full, row)[2] >= floor
+            and envelope.sealed_well(drive, full, row)
+        ):
+            checks.add(row, entry)
+            digest += full_hash(full, envelope.payload_of(row))
+        else:
+            found.others.append(number)
+    found.digest = digest
+    return found
