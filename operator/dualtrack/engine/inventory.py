@@ -16,6 +16,7 @@ from dualtrack.engine import naming
 from dualtrack.engine.drive import Drive
 from dualtrack.engine.entries import Entry, entries
 from dualtrack.engine.formats import xlmeta
+from dualtrack.engine.formats.xlmeta import XlMeta
 from dualtrack.engine.listing import (
     DirectoryReader,
     Found,
@@ -36,7 +37,10 @@ _Step = tuple[bytes, int, bytes]
 
 @dataclass(slots=True)
 class Counts:
-    """Of one bucket. `bytes` as clients see them, all versions; `inodes` of everything below the bucket."""
+    """Of one bucket. `bytes` as clients see them, all versions; `inodes` of everything below the bucket;
+    `old_forms` are metadata files from before `xl.meta` 1.3, each drive's own, which today's RustFS cannot
+    read.
+    """
 
     objects: int = 0
     versions: int = 0
@@ -45,6 +49,7 @@ class Counts:
     bytes: int = 0
     inline: int = 0
     unreadable: int = 0
+    old_forms: int = 0
     inodes: int = 0
 
     def count(self, entry: Entry) -> None:
@@ -54,6 +59,9 @@ class Counts:
         self.free_versions += entry.kind == "freeVersion"
         self.bytes += entry.size
         self.inline += entry.inline
+
+    def count_form(self, meta: XlMeta) -> None:
+        self.old_forms += meta.minor != xlmeta.MINOR
 
     def add(self, other: Counts) -> None:
         for name in self.__slots__:
@@ -97,7 +105,7 @@ def inventory(
     for bucket in drive.buckets() if buckets is None else buckets:
         counts = tally.counts(bucket) if tally else Counts()
         for found in in_key_order(reader, bucket):
-            listed = _listed(found)
+            listed = _listed(found, counts)
             if isinstance(listed, Problem):
                 if tally is None:
                     raise IncompleteError(f"{listed.reason}: {listed.message}")
@@ -108,13 +116,16 @@ def inventory(
                 yield entry
 
 
-def _listed(found: Found | Problem) -> list[Entry] | Problem:
+def _listed(found: Found | Problem, counts: Counts) -> list[Entry] | Problem:
     if isinstance(found, Problem):
         return found
     try:
-        return entries(found.bucket, found.key, xlmeta.decode(found.data))
+        meta = xlmeta.decode(found.data)
+        listed = entries(found.bucket, found.key, meta)
     except (CorruptError, UnsupportedFormatError) as error:
         return Problem(found.bucket, found.key, found.path, error.reason, f"{found.path}: {error}", False)
+    counts.count_form(meta)
+    return listed
 
 
 def in_key_order(reader: DirectoryReader, bucket: str) -> Iterator[Found | Problem]:

@@ -179,7 +179,9 @@ class _Bucket:
         for found in reading.source.objects(self._bucket):
             if isinstance(found, Found):
                 try:
-                    yield os.fsencode(found.key), number, xlmeta.decode(found.data)
+                    meta = xlmeta.decode(found.data)
+                    self._tally.counts(self._bucket).count_form(meta)
+                    yield os.fsencode(found.key), number, meta
                     continue
                 except (CorruptError, UnsupportedFormatError):
                     pass

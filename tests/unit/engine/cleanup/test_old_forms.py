@@ -46,6 +46,8 @@ def test_an_inventory_lists_every_old_form(old) -> None:
     listed = {entry.key for entry in inventory(Drive.open(old.drive), tally)}
     assert not tally.problems
     assert listed == {f.name for f in old_forms.fixtures() if f.seen} | {JSON, f"{JSON}-two-parts"}
+    old_files = sum(fixture.form != "1.3" for fixture in old_forms.fixtures())
+    assert tally.total().old_forms == old_files + 2
 
 
 def test_a_drive_of_old_forms_comes_back_byte_for_byte(old, tmp_path: Path) -> None:
