@@ -147,7 +147,7 @@ def checked(body: ObjectBody) -> ObjectBody:
 
 def checked_time(nanoseconds: int) -> int:
     """The same time. CorruptError where 64 bits do not hold it."""
-    if not -MAX_INT <= nanoseconds <= MAX_INT:
+    if not -MAX_INT - 1 <= nanoseconds <= MAX_INT:
         raise CorruptError(_BAD, f"a version is of {nanoseconds} ns since 1970, which no server can say")
     return nanoseconds
 
