@@ -1,20 +1,24 @@
-"""The store against a sorted list (order) and against a dict (compare-and-set), on keys of any length."""
+"""Each backend against a sorted list (order) and against a dict (compare-and-set), on keys of any length."""
 
 from __future__ import annotations
 
 import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from hypothesis import given, settings
+import pytest
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dualtrack.engine.digests import DigestSum
 from dualtrack.engine.rows import NO_FILE, Generation, Row, RowOrigin, RowState, order
-from dualtrack.engine.stores.lmdb import LmdbStore
-from dualtrack.engine.stores.protocol import Batch, Outcome, Place, Put
+from dualtrack.engine.stores.location import locate
+from dualtrack.engine.stores.opening import open_store
+from dualtrack.engine.stores.protocol import Batch, Outcome, OwnedStore, Place, Put
 
+FIXTURE = [HealthCheck.function_scoped_fixture]  # `kind` says only where; each example has its own store
 BUCKETS = st.sampled_from(["b", "b-1", "bb", "bucket"])
 LONG = st.builds(
     lambda stem, length, tail: (stem * 1024)[:length] + tail,
@@ -26,10 +30,19 @@ SHORT = st.text(st.sampled_from("\x01 -/0azé日\udcfe"), min_size=1, max_size=5
 KEYS = st.one_of(SHORT, LONG).filter(lambda key: 0 < len(key.encode("utf-8", "surrogateescape")) <= 1024)
 
 
+@pytest.fixture(params=["lmdb", "rocksdb", "postgresql"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """Where stores are made: a prefix for a directory, or the URL of a server."""
+    if request.param == "postgresql":
+        return str(request.getfixturevalue("postgresql").url)
+    return "rocksdb:" if request.param == "rocksdb" else ""
+
+
 @contextmanager
-def opened() -> Iterator[LmdbStore]:
+def opened(kind: str) -> Iterator[OwnedStore]:
     with tempfile.TemporaryDirectory() as directory:
-        store = LmdbStore.open(directory, "drive-1", map_size=32 * 1024 * 1024)
+        where = f"{kind}&schema=p{uuid.uuid4().hex}" if "://" in kind else f"{kind}{directory}/store"
+        store = open_store(locate(where), "drive-1", map_size=32 * 1024 * 1024)
         store.open_term()
         try:
             yield store
@@ -42,12 +55,12 @@ def row(place: Place, counter: int, data: bytes, state: RowState = RowState.PRES
 
 
 @given(st.sets(st.tuples(BUCKETS, KEYS), min_size=1, max_size=40), st.randoms(use_true_random=False))
-@settings(max_examples=40, deadline=None)
-def test_a_scan_gives_the_order_of_utf8_bytes(places: set[Place], random: object) -> None:
+@settings(max_examples=15, deadline=None, suppress_health_check=FIXTURE)
+def test_a_scan_gives_the_order_of_utf8_bytes(kind: str, places: set[Place], random: object) -> None:
     shuffled = sorted(places)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
     expected = sorted(places, key=lambda place: order(*place))
-    with opened() as store:
+    with opened(kind) as store:
         store.commit(Batch(puts=tuple(Put(row(place, 1, b"x"), b"s") for place in shuffled)))
         assert [(each.bucket, each.key) for each in store.scan(None, 1000)] == expected
         for position, place in enumerate(expected):
@@ -93,10 +106,10 @@ def expected_outcome(known: Row | None, step: Step, new: Row, dirty: set[Place])
 
 
 @given(st.lists(st.lists(STEPS, min_size=1, max_size=4), max_size=12), st.sets(st.sampled_from([("b", "k")])))
-@settings(max_examples=60, deadline=None)
-def test_compare_and_set_agrees_with_a_dict(batches: list[list[Step]], dirty: set[Place]) -> None:
+@settings(max_examples=25, deadline=None, suppress_health_check=FIXTURE)
+def test_compare_and_set_agrees_with_a_dict(kind: str, batches: list[list[Step]], dirty: set[Place]) -> None:
     model: dict[Place, Row] = {}
-    with opened() as store:
+    with opened(kind) as store:
         for steps in batches:
             rows = [
                 replace(row(step.place, step.counter, step.data, step.state), origin=step.origin)

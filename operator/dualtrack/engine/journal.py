@@ -25,7 +25,7 @@ from dataclasses import dataclass, field, replace
 from dualtrack.engine import files
 from dualtrack.engine.rows import Generation
 from dualtrack.engine.stores.protocol import Place
-from dualtrack.errors import StoreCorruptError
+from dualtrack.errors import StoreCorruptError, StoreVersionError
 
 _MAGIC = b"DTJRNL\x00\x01"
 _HEADER_SIZE = 4096
@@ -232,6 +232,10 @@ def _prepare(descriptor: int, path: str) -> int:
         # A crash between allocating and naming it: no mark can have been made yet.
         os.pwrite(descriptor, _MAGIC, 0)
         os.fsync(descriptor)
+    elif head[:-1] == _MAGIC[:-1] and head[-1] > _MAGIC[-1]:
+        raise StoreVersionError(
+            f"{path} is of version {head[-1]}, this build knows {_MAGIC[-1]}; use a newer one"
+        )
     elif head != _MAGIC:
         raise StoreCorruptError(
             f"{path} does not begin like a journal; which keys are dirty is not known: move it away, raise "
