@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from dualtrack.cli.tasks import add_task_arguments, run_task
+from dualtrack.engine import preflight
 from dualtrack.engine.migrate import Sweep, last_count
 from dualtrack.engine.pace import META, Pace
 from dualtrack.engine.sets import layout
@@ -40,6 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Sweep the drive. IncompleteError where something could not be read."""
 
     def work(task: Task) -> None:
+        preflight.check(task)
         layout.record(task)
         pace = Pace(arguments.pace_file, task.owner.meta(META), counted=last_count(task.owner))
         Sweep(task, pace, arguments.accept_deletions).run()

@@ -5,8 +5,12 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from dualtrack.cli.named import places
 from dualtrack.cli.tasks import add_task_arguments, run_task
+from dualtrack.engine import client
 from dualtrack.engine.scrub import scrub
+from dualtrack.engine.stores.location import Driver, locate
+from dualtrack.engine.stores.place import refuse_unreadable
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
@@ -24,4 +28,9 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Check. `StoreCorruptError` if anything is damaged."""
+    for drive, store in places(arguments):
+        location = locate(store, drive.path)
+        owned = arguments.client_only or (location.directory and client.answers(location.directory))
+        if location.driver is Driver.LMDB and location.exists() and not owned:
+            refuse_unreadable(location.directory)
     return run_task(arguments, scrub, locked=False)

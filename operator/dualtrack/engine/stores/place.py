@@ -72,12 +72,26 @@ def refuse_truncated(directory: str) -> None:
         return
     if os.path.getsize(path) >= _announced_size(path):
         return
+    if code := _probe(directory):
+        raise _damaged(path, f"is truncated (a process that read it ended with {code})")
+
+
+def refuse_unreadable(directory: str) -> None:
+    """Raise `StoreCorruptError` if walking every page of the file kills the process that does it, or fails.
+
+    A damaged page can do that to whoever meets it, so a scrub sends a child first.
+    """
+    if code := _probe(directory):
+        path = os.path.join(directory, DATA_FILE)
+        raise _damaged(path, f"has pages that cannot be read (a process that read them ended with {code})")
+
+
+def _probe(directory: str) -> int:
     command = "import sys; from dualtrack.engine.stores.lmdb import probe; probe(sys.argv[1])"
     child = subprocess.run(
         [sys.executable, "-c", command, directory], capture_output=True, timeout=_PROBE_SECONDS, check=False
     )
-    if child.returncode != 0:
-        raise _damaged(path, f"is truncated (a process that read it ended with {child.returncode})")
+    return child.returncode
 
 
 def _announced_size(path: str) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from dualtrack.cli.main import main
 from dualtrack.engine.client import OwnerClient
 from dualtrack.engine.quarantine import all_quarantined
 from dualtrack.engine.scrub import scrub
@@ -114,3 +115,16 @@ def test_a_client_is_told_the_same(bench: Bench, damage: Damage) -> None:
         finally:
             client.close()
             server.close()
+
+
+def test_a_page_that_kills_its_reader_is_an_error_and_not_a_signal(bench: Bench) -> None:
+    path = bench.store / "data.mdb"
+    pages = path.stat().st_size // 4096
+    data = bytearray(path.read_bytes())
+    for page in range(2, pages):  # all but the two meta pages
+        data[page * 4096 : page * 4096 + 4096] = b"\xff" * 4096
+    path.write_bytes(data)
+    where = ["--drive", str(bench.drive), "--store", str(bench.store)]
+    assert main(["engine", "scrub", *where]) == StoreCorruptError.exit_code
+    assert main(["engine", "rebuild", *where]) == 0
+    assert main(["engine", "scrub", *where]) == 0
