@@ -42,7 +42,7 @@ from dualtrack.engine.stores.protocol import (
 from dualtrack.engine.stores.sealed import place_of
 from dualtrack.engine.stripes import Stripes
 from dualtrack.engine.writer import Writer
-from dualtrack.errors import StoreError, StoreLockedError, StoreVersionError
+from dualtrack.errors import StoreCorruptError, StoreError, StoreLockedError, StoreVersionError
 
 DRAIN_BATCH = 256
 DRAIN_GROUP = 32
@@ -318,13 +318,27 @@ class Owner:
                 puts.append(put)
         if not puts:
             return kept
-        outcomes = self.commit(Batch(puts=tuple(puts))).outcomes
+        outcomes = self._commit_sound(puts)
         settled = [
             tokens for tokens, outcome in zip(marks, outcomes, strict=True) if outcome is not Outcome.DIRTY
         ]
         for tokens in settled:
             self._journal.clear(tokens)
         return kept + len(settled)
+
+    def _commit_sound(self, puts: Sequence[Put]) -> Sequence[Outcome]:
+        """All at once; where a stored row is damaged, one by one, so that its key alone stays dirty."""
+        try:
+            return self.commit(Batch(puts=tuple(puts))).outcomes
+        except StoreCorruptError:
+            return [self._commit_alone(put) for put in puts]
+
+    def _commit_alone(self, put: Put) -> Outcome:
+        try:
+            return self.commit(Batch(puts=(put,))).outcomes[0]
+        except StoreCorruptError as error:
+            _log.warning("drain error=%s: stays dirty and is read from its file", error)
+            return Outcome.DIRTY
 
     def _only_in_row(self, place: Place, *, files_taken: bool) -> bool:
         """Whether, on a drive at `KvOnly` or beyond, the row wins over the mark's file, missing or not.
