@@ -9,25 +9,30 @@ anywhere, the next run finds what still differs and repairs that; what is equal 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from dualtrack.engine import attributes, files, naming
+from dualtrack.engine import files, naming
 from dualtrack.engine.confirming import Confirmation
-from dualtrack.engine.drafts import draft_of_found, resident, settle_journal
+from dualtrack.engine.drafts import settle_journal
 from dualtrack.engine.formats import xlmeta
-from dualtrack.engine.formats.bodies import ObjectBody
-from dualtrack.engine.formats.xlmeta import XlMeta
 from dualtrack.engine.judging import Evidence, judge
-from dualtrack.engine.listing import Found, Problem
+from dualtrack.engine.listing import Found
 from dualtrack.engine.marker import CONTROL
 from dualtrack.engine.metafile import MetaFile, MetaReader
-from dualtrack.engine.naming import MetaName
 from dualtrack.engine.objects.kv_track import draft_of
 from dualtrack.engine.pairing import read_many
 from dualtrack.engine.put_back import Writer
 from dualtrack.engine.repair import plan, records
+from dualtrack.engine.repair.outcome import (
+    has_other_name,
+    meta_name,
+    needed_directories,
+    row_after,
+    sound_draft,
+    versions_of,
+)
 from dualtrack.engine.repair.plan import Cap
 from dualtrack.engine.repair.records import Audit, Repaired
 from dualtrack.engine.repair.strategies import Action, Choice, Setting, Strategy, choose
@@ -119,7 +124,7 @@ class _Run:
     def _choose(self, place: Place, seen: Evidence) -> Choice:
         verdict = judge(seen, self._setting.floor, final=self._final)
         choice = choose(seen, verdict, self._setting)
-        if choice.action is Action.WRITE_FILE and _other_name(seen):
+        if choice.action is Action.WRITE_FILE and has_other_name(seen):
             return Choice(Action.REFUSE, "its file has another name than its row's; run migrate")
         if choice.action is Action.WRITE_FILE and (why := self._unwritable(place, seen)):
             return Choice(Action.REFUSE, why)
@@ -157,7 +162,8 @@ class _Run:
             versions_of(row),
             before,
             after,
-            int(_name(seen)),
+            int(meta_name(seen)),
+            records.row_digest(row_after(place, seen, action, generation)),
         )
 
     def _change(self, changes: list[_Change]) -> None:
@@ -218,15 +224,10 @@ class _Run:
         place, generation, seen = change.record.place, change.record.generation, change.seen
         match change.action:
             case Action.PUT_ROW:
-                assert isinstance(seen.file, Found)
-                draft = draft_of_found(seen.file)
-                assert not isinstance(draft, Problem)
+                draft = sound_draft(seen)
                 return Put(Row.of(*place, generation, draft), draft.summary, "any", draft.versions)
-            case Action.RETIRE_ROW:
-                assert isinstance(seen.file, Found)
-                return Put(Row.of(*place, generation, resident(seen.file)), b"", "any", 0)
-            case Action.BURY_ROW:
-                return Put(Row.tombstone(*place, generation), b"", "any", 0)
+            case Action.RETIRE_ROW | Action.BURY_ROW:
+                return Put(row_after(place, seen, change.action, generation), b"", "any", 0)
             case Action.WRITE_FILE:
                 return self._backed(change)
             case _:
@@ -252,35 +253,3 @@ class _Run:
 
     def _path(self, record: Repaired) -> str:
         return f"{self._root}/{record.path}"
-
-
-def _name(seen: Evidence) -> MetaName:
-    """The file that the repair is about: the one that is there, else the row's."""
-    if isinstance(seen.file, Found):
-        return seen.file.name
-    return seen.row.name if seen.row is not None else MetaName.XL_META
-
-
-def _other_name(seen: Evidence) -> bool:
-    return isinstance(seen.file, Found) and seen.row is not None and seen.file.name is not seen.row.name
-
-
-def needed_directories(meta: XlMeta) -> Iterator[bytes]:
-    """Data directories without which versions cannot be read: not of inline, empty or tiered content."""
-    for version in meta.versions:
-        body = version.body
-        if not isinstance(body, ObjectBody) or (name := attributes.data_dir(body)) is None:
-            continue
-        inline = attributes.is_inline(body, meta.inline_entry(version) is not None)
-        if not inline and body.size > 0 and not attributes.internal(body, "transition-status"):
-            yield name.encode()
-
-
-def versions_of(row: Row | None) -> int:
-    """How many versions the store counts of a row: those of its bytes, as far as they can be decoded."""
-    if row is None or not row.present:
-        return 0
-    try:
-        return len(xlmeta.decode(row.data).versions)
-    except FormatError:
-        return 1

@@ -54,6 +54,9 @@ class Repaired:
     file_after: str
     #: The number of its file's `MetaName`; records of earlier builds say none.
     name: int = 0
+    #: Of what the repair makes the row say (`row_digest`). An undo of a later repair gives the row back under
+    #: another generation, so the generation alone does not tell.
+    row_after: str = ""
 
     @property
     def path(self) -> str:
@@ -144,6 +147,12 @@ def place_hash(place: Place) -> str:
 def file_digest(file: MetaFile | Found) -> str:
     """Of all that a repair of the file may change: bytes, mode, owner and time."""
     return _digest(file.data, file.mode, file.uid, file.gid, file.fingerprint.mtime_ns)
+
+
+def row_digest(row: Row) -> str:
+    """Of what a row says of its object. Not of its generation, nor of the file that backs it."""
+    head = (int(row.state), int(row.origin), int(row.name), row.mode, row.uid, row.gid, row.mtime_ns)
+    return _digest(row.data, *head)
 
 
 def written_digest(row: Row) -> str:

@@ -151,7 +151,9 @@ def _way(drive: str, record: Repaired, row: Row | None, file: Found | Problem | 
         return _Way.AS_LEFT if file is None else _Way.CHANGED
     if digest not in (record.file_after, record.file_before):
         return _Way.CHANGED
-    if row is not None and row.generation == record.generation:
+    if row is not None and (
+        row.generation == record.generation or records.row_digest(row) == record.row_after
+    ):
         return _Way.AS_LEFT
     return _Way.NOT_BEGUN if _is_before(drive, record, row) else _Way.CHANGED
 
