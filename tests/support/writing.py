@@ -1,6 +1,6 @@
 """A process that writes until it is killed: one line on its output for each write, once it was answered.
 
-    writing.py DRIVE MODE START
+    writing.py DRIVE MODE START [LEVEL]
 
 What the n-th write does follows from n alone, so that a test knows what has to be on the drive.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from dualtrack.engine.objects.levels import Level
 from dualtrack.engine.objects.types import Attributes
 from layers import Body, opened
 
@@ -25,8 +26,8 @@ def content_of(number: int) -> bytes | None:
     return None if number % 5 == 4 else str(number).encode().rjust(SIZES[number % len(SIZES)], b".")
 
 
-def main(drive: str, mode: str, start: int) -> None:
-    with opened(Path(drive), mode, drain=True) as layer:
+def main(drive: str, mode: str, start: int, level: str = "eventual") -> None:
+    with opened(Path(drive), mode, drain=True, level=Level(level)) as layer:
         number = start
         while True:
             content = content_of(number)
@@ -39,4 +40,4 @@ def main(drive: str, mode: str, start: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), *sys.argv[4:])
