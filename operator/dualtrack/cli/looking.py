@@ -1,0 +1,78 @@
+"""What `ls`, `du` and `find` have in common: the store they look into, and names on a terminal.
+
+A name is up to 1,024 bytes of anything. On a terminal and in text, control characters and bytes that are no
+UTF-8 are written as escapes, so that no name can move the cursor or pass for two lines; JSON and `-0` are
+lossless.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from dualtrack.engine.entries import rfc3339
+from dualtrack.engine.look import Look, look
+
+_UNITS = ("", "K", "M", "G", "T", "P")
+
+
+def add_look_arguments(parser: argparse.ArgumentParser) -> None:
+    """The store, and where in it."""
+    parser.add_argument("path", nargs="?", metavar="BUCKET[/PREFIX]", help="where to look [all buckets]")
+    parser.add_argument(
+        "--store", required=True, metavar="STORE", help="DIR, rocksdb:DIR or postgresql://…; a snapshot, too"
+    )
+    parser.add_argument("--client-only", action="store_true", help="never open the store, only ask its owner")
+
+
+@contextmanager
+def looking(arguments: argparse.Namespace) -> Iterator[Look]:
+    """The store, for reading alone."""
+    with look(arguments.store, client_only=arguments.client_only) as store:
+        yield store
+
+
+def printable(name: str) -> str:
+    """One line, whatever the name is."""
+    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    return "".join(each if each.isprintable() else _escape(each) for each in text)
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape").decode()
+
+
+def human(number: int) -> str:
+    """`1.5K`, in units of 1,024; exact below."""
+    value = float(number)
+    for unit in _UNITS:
+        if value < 1024 or unit == _UNITS[-1]:
+            break
+        value /= 1024
+    return str(number) if not unit else f"{value:.1f}{unit}"
+
+
+def day(nanoseconds: int) -> str:
+    """To the second: `2026-11-26T03:40:00Z`."""
+    return rfc3339(nanoseconds).partition(".")[0] + "Z"
+
+
+def columns(rows: Iterable[Sequence[str]], heads: Sequence[str], right: frozenset[str]) -> None:
+    """A table on a terminal; piped, a line a row with tabs and without heads, as they come."""
+    if not sys.stdout.isatty():
+        for row in rows:
+            sys.stdout.write("\t".join(row) + "\n")
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for head in heads:
+        table.add_column(head, justify="right" if head in right else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    Console(highlight=False, soft_wrap=True).print(table)
