@@ -29,6 +29,7 @@ SINGLE_IMPORTERS = {
     "blake3": {"engine/blake.py"},
     "highwayhash": {"engine/formats/bitrot.py"},
     "prometheus_client": {"gateway/metrics.py", "controller/metrics.py"},
+    "pyarrow": {"engine/parquet.py"},
     "msgpack": {"engine/formats/wire.py", "engine/frames.py"},
     "msgspec": {"engine/formats/typed.py"},
 }

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from dualtrack.cli.engine_inventory import json_lines
+from dualtrack.cli.versions_out import TABULAR, add_out_argument, write_versions
 from dualtrack.engine.entries import Entry, json_text
 from dualtrack.engine.export import exported
 from dualtrack.engine.inventory import Tally
@@ -43,8 +44,12 @@ def add_parser(subparsers: Subparsers) -> None:
         help="the store; repeat it for every drive of the server",
     )
     parser.add_argument(
-        "--format", choices=("jsonl",), default="jsonl", help="one object per version, in listing order"
+        "--format",
+        choices=("jsonl", *TABULAR),
+        default="jsonl",
+        help="in listing order; jsonl: one object per version; csv, parquet: the same fields as columns",
     )
+    add_out_argument(parser)
     parser.add_argument("--client-only", action="store_true", help="never own the store")
     parser.set_defaults(run=run)
 
@@ -66,9 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
             else:
                 yield from _of_sets(owners, arguments.store, resident)
 
-    for line in json_lines(versions()):
-        sys.stdout.write(line)
-    sys.stdout.flush()
+    write_versions(arguments, versions(), json_lines)
     for name in resident:
         print(f"not in the store: {json.dumps(json_text(name))}", file=sys.stderr)
     if resident:

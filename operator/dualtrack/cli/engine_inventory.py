@@ -19,6 +19,7 @@ from dataclasses import asdict, fields
 from typing import TYPE_CHECKING
 
 from dualtrack.cli.jobresult import Outcome, add_job_arguments, write_result
+from dualtrack.cli.versions_out import TABULAR, add_out_argument, write_versions
 from dualtrack.engine.drive import Drive
 from dualtrack.engine.entries import Entry, json_text
 from dualtrack.engine.inventory import Counts, Tally, count_inodes, inventory
@@ -46,10 +47,11 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--bucket", action="append", metavar="NAME", help="only this bucket; may be repeated")
     parser.add_argument(
         "--format",
-        choices=("table", "jsonl", "summary"),
+        choices=("table", "jsonl", *TABULAR, "summary"),
         default="table",
-        help="jsonl: one object per version, in listing order; summary: one object with the counts",
+        help="jsonl, csv, parquet: every version, in listing order; summary: one object with the counts",
     )
+    add_out_argument(parser)
     parser.add_argument("--store", metavar="DIR", help="accepted like by every verb; not read")
     parser.add_argument(
         "--client-only", action="store_true", help="accepted like by every verb; no store is opened"
@@ -71,9 +73,8 @@ def run(arguments: argparse.Namespace) -> int:
         found = inventory(drives[0], tally, buckets=wanted)
     else:
         found = (entry for bucket in wanted for entry in view.entries(bucket, tally))
-    if arguments.format == "jsonl":
-        for line in json_lines(found):
-            sys.stdout.write(line)
+    if arguments.format in ("jsonl", *TABULAR):
+        write_versions(arguments, found, json_lines)
     else:
         for _ in found:
             pass
