@@ -172,10 +172,11 @@ def _changes(folder: bytes) -> Iterator[tuple[bytes, float]]:
 
 def store_is_inside(task: Task) -> bool:
     """Whether the store lies on its drive, so that both are lost together or not at all."""
-    if locate(task.store_dir, task.drive.path).driver is Driver.POSTGRESQL:
+    location = locate(task.store_dir, task.drive.path)
+    if location.driver is Driver.POSTGRESQL:
         return False
     root = os.path.realpath(task.drive.path)
-    return os.path.commonpath([root, os.path.realpath(task.store_dir)]) == root
+    return os.path.commonpath([root, os.path.realpath(location.directory)]) == root
 
 
 def _require_store_place(task: Task, verb: str) -> None:
@@ -183,10 +184,13 @@ def _require_store_place(task: Task, verb: str) -> None:
     if store_is_inside(task) or location.replicated:
         return
     what = (
-        f"the store {task.store_dir} lies outside its drive {task.drive.path}: after cleanup the loss of "
+        f"the store {location} lies outside its drive {task.drive.path}: after cleanup the loss of "
         "either loses the metadata"
     )
-    if not task.server_stopped or _device(task.store_dir) != _device(task.drive.path):
+    beside = location.driver is not Driver.POSTGRESQL and _device(location.directory) == _device(
+        task.drive.path
+    )
+    if not (task.server_stopped and beside):
         raise RefusedError(f"{what}; move the store to {task.drive.path}/.dualtrack/store before {verb}")
     task.notes["warning"] = what
 

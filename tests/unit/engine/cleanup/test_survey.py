@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from dualtrack.engine import marker
+from dualtrack.engine.cleanup import preconditions
 from dualtrack.engine.cleanup.hold import hold
 from dualtrack.engine.drive import Drive
 from dualtrack.engine.listing import DirectoryReader
@@ -142,4 +143,14 @@ def test_a_store_on_another_device_is_refused_even_with_the_server_stopped(
     )
     with pytest.raises(RefusedError, match="outside its drive"):
         replace(small, store=store).run(hold)
+    untouched(small)
+
+
+def test_a_database_that_nobody_calls_replicated_is_refused_without_its_password(small) -> None:
+    url = "postgresql://dualtrack:secret@db.example/rows"
+    with small.task() as task:
+        task.store_dir = url
+        with pytest.raises(RefusedError, match="outside its drive") as refused:
+            preconditions.require(task, "hold")
+    assert "secret" not in str(refused.value)
     untouched(small)
