@@ -29,6 +29,12 @@ _told: list[str] = []
 
 
 @pytest.fixture(scope="session")
+def bench_type() -> type:
+    """A drive with its store; for those that make their own copies."""
+    return benches.Bench
+
+
+@pytest.fixture(scope="session")
 def seed() -> int:
     """One for the whole run."""
     return SEED

@@ -5,11 +5,8 @@
 
 from __future__ import annotations
 
-import os
-import re
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -23,6 +20,7 @@ from dualtrack.engine.drive import Drive
 from dualtrack.engine.marker import MarkerState
 from dualtrack.engine.rows import Row, is_system
 from dualtrack.engine.task import Task
+from strace import command, counted, traced
 
 HOLD_CALLS = ("rename", "renameat2", "mkdir", "fsync", "fdatasync")
 PURGE_CALLS = ("rename", "unlink", "rmdir", "fsync", "fdatasync")
@@ -35,36 +33,6 @@ Copy = Callable[[Path], "object"]
 pytestmark = pytest.mark.skipif(
     subprocess.run(["which", "strace"], capture_output=True).returncode != 0, reason="strace is not installed"
 )
-
-
-def command(bench, *verb: str) -> list[str]:
-    main = "import sys; from dualtrack.cli.main import main; sys.exit(main())"
-    return [
-        *(sys.executable, "-c", main, "engine", *verb),
-        *("--drive", str(bench.drive), "--store", str(bench.store)),
-    ]
-
-
-def traced(arguments: list[str], *options: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["strace", "-f", "-qq", *options, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
-    )
-
-
-def counted(arguments: list[str], calls: tuple[str, ...], log: Path) -> dict[str, int]:
-    """How often an undisturbed run makes each of the calls, on its busiest thread."""
-    done = traced(arguments, "-ff", "-o", str(log), "-e", "trace=" + ",".join(calls))
-    assert done.returncode == 0, done.stderr
-    counts: dict[str, int] = {}
-    for path in log.parent.glob(log.name + ".*"):
-        found = re.findall(r"^(\w+)\(", path.read_text(errors="replace"), re.MULTILINE)
-        for name in calls:
-            counts[name] = max(counts.get(name, 0), found.count(name))
-    return counts
 
 
 def kill_points(counts: dict[str, int], points: int = POINTS) -> Iterator[tuple[str, int]]:
