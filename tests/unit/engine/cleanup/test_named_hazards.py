@@ -19,12 +19,14 @@ from dualtrack.engine.drive import Drive
 from dualtrack.engine.judging import Verdict
 from dualtrack.engine.marker import Marker, MarkerState
 from dualtrack.engine.migrate import Sweep
+from dualtrack.engine.objects.errors import NoSuchKey
 from dualtrack.engine.objects.types import Attributes
 from dualtrack.engine.owner import Owner, OwnerSettings
 from dualtrack.engine.pace import Pace
 from dualtrack.engine.restore import restore
 from dualtrack.engine.rows import NO_FILE, Generation, Row, RowOrigin, RowState, is_system
 from dualtrack.engine.snapshot import put_of
+from dualtrack.engine.stores import envelope
 from dualtrack.engine.stores.keys import full_key
 from dualtrack.engine.stores.protocol import Batch, Outcome, Place
 from dualtrack.engine.stores.transaction import ROWS
@@ -215,6 +217,57 @@ def test_a_lowered_ratio_and_a_second_attempt(tmp_path: Path) -> None:
             for key in keys:
                 _, chunks = layer.read("bucket", key, None)
                 assert b"".join(chunks) == b"second", (mode, key)
+
+
+def test_a_key_deleted_in_a_first_attempt_can_be_written_in_a_second(tmp_path: Path) -> None:
+    """Its tombstone is older than the trust floor, and no walk meets it: the sweep has to confirm it, or the
+    key answers 503 for good once rows alone are asked. Found by the soak, seed 20261126.
+    """
+    drive = new_drive(tmp_path / "d1")
+    (drive / "bucket").mkdir()
+    with opened(drive, "fs/1", epoch=1) as layer:
+        layer.put("bucket", "kept", Body(b"kept"), Attributes())
+        layer.put("bucket", "gone", Body(b"gone"), Attributes())
+        layer.drain()
+        layer.delete("bucket", "gone")
+        layer.drain()
+    with opened(drive, "fs/0.5", epoch=2):
+        pass
+    with opened(drive, "fs/1", epoch=3) as layer:
+        owner = layer.opened.owner
+        assert owner is not None
+        (row,) = owner.get_many([("bucket", "gone")])
+        assert row is not None
+        assert row.state is RowState.TOMBSTONE
+        assert row.generation < owner.trust_floor()
+        task = Task(Drive.open(drive), "", owner, owner.begin("sweep", 0), "sweep")
+        Sweep(task, Pace(None, None, lambda: 0.0)).run()
+        assert task.counts["tombstones"] == 0, "it was deleted before, and counts against no limit"
+    with opened(drive, "kv_only", epoch=3) as layer:
+        with pytest.raises(NoSuchKey):
+            layer.read("bucket", "gone", None)
+        layer.put("bucket", "gone", Body(b"anew"), Attributes())
+
+
+def test_a_held_file_whose_row_went_back_is_not_purged(bench: Any, tmp_path: Path) -> None:
+    """The store was put back from an older copy: what it says is older than what was held."""
+    bench.run(hold)
+    bench.run(lambda task: snapshot.snapshot(task, str(tmp_path / "copy")))
+    with bench.task() as task:
+        row = rows_of(task)[0]
+        full = full_key(row.bucket, row.key)
+        with task.owner.store._write() as txn:
+            txn.put(ROWS, full, _older(task, row, bytes(txn.get_many(ROWS, [full])[full])))
+    with bench.task() as task, pytest.raises(DifferenceError, match="has no row, or an older one"):
+        purge(task, str(tmp_path / "copy"))
+    assert bench.held() == 1
+
+
+def _older(task: Task, row: Row, value: bytes) -> bytes:
+    drive = task.owner.store._drive
+    known = envelope.unpack(drive, full_key(row.bucket, row.key), value)
+    back = replace(row, generation=Generation(row.generation.term, 0))
+    return envelope.pack(drive, full_key(row.bucket, row.key), back, known.versions, known.summary_check)
 
 
 def test_a_dead_disk_with_its_store(copies: Copy, migrated_tiny: Path, tmp_path: Path) -> None:
