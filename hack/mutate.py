@@ -1,0 +1,308 @@
+"""Take each guard out of a copy of the package, and see that its test turns red.
+
+    hack/mutate.py [HAZARD …]
+
+Each line of the table is one hazard of docs/internals/hazards.md: a change that removes its guard, and the
+test that must then fail. A change that no longer fits the source is an error as well, so the table follows
+the code. The product itself is never touched.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+SWEEP = "tests/unit/engine/sweep"
+CLEANUP = "tests/unit/engine/cleanup"
+NAMED = f"{CLEANUP}/test_named_hazards.py"
+OWNER = "tests/unit/engine/test_owner.py"
+LMDB = "tests/unit/stores/test_lmdb_file.py"
+
+
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """`old` stands once in `file` (below operator/dualtrack/engine); `test` fails once it reads `new`."""
+
+    hazard: str
+    file: str
+    old: str
+    new: str
+    test: str
+
+
+MUTATIONS = (
+    Mutation(
+        "H1",
+        "stores/decide.py",
+        "if before.row.generation >= after.row.generation:",
+        "if False:",
+        f"{OWNER}::test_a_write_of_an_earlier_owner_loses",
+    ),
+    Mutation(
+        "H2",
+        "migrate.py",
+        "if self.task.epoch and self.task.epoch != info.epoch:",
+        "if False:",
+        f"{SWEEP}/test_migrate.py::test_a_run_that_was_ordered_for_another_epoch_is_refused",
+    ),
+    Mutation(
+        "H3",
+        "departed.py",
+        "into.append(Row.tombstone(row.bucket, row.key, generation))",
+        "into.append(Row.tombstone(row.bucket, row.key, task.owner.next_generation()))",
+        f"{NAMED}::test_a_file_that_comes_back_while_its_row_is_buried",
+    ),
+    Mutation(
+        "H4",
+        "stores/decide.py",
+        "if sweeping and (put.row.bucket, put.row.key) in dirty:",
+        "if False:",
+        f"{OWNER}::test_a_dirty_key_bars_a_sweep_until_it_is_drained",
+    ),
+    Mutation(
+        "H5",
+        "stores/writing.py",
+        'int(self._get_meta(txn, "term") or b"0") + 1',
+        'int(self._get_meta(txn, "term") or b"1")',
+        f"{OWNER}::test_generations_rise_over_restarts",
+    ),
+    Mutation(
+        "H6",
+        "cleanup/purge.py",
+        "if row is None or row.generation < held.generation:",
+        "if False:",
+        f"{NAMED}::test_a_held_file_whose_row_went_back_is_not_purged",
+    ),
+    Mutation(
+        "H7",
+        "cleanup/hold.py",
+        "    _flush(root, moving)\n    for held in moving:",
+        "    for held in moving:",
+        f"{CLEANUP}/test_crash_states.py::test_the_whole_way_survives_a_power_cut_anywhere",
+    ),
+    Mutation(
+        "H8",
+        "judging.py",
+        "return Verdict.RESIDENT if without and seen.entry is None else Verdict.MISSING_FILE",
+        "return Verdict.RESIDENT",
+        "tests/unit/engine/test_judging.py",
+    ),
+    Mutation(
+        "H9",
+        "cleanup/hold.py",
+        "        and records.content_digest(found.data) == held.digest\n",
+        "",
+        f"{NAMED}::test_a_reused_inode",
+    ),
+    Mutation(
+        "H10",
+        "cleanup/preconditions.py",
+        "    across.require(task)\n",
+        "",
+        f"{CLEANUP}/test_refusals.py::test_more_drives_than_named",
+    ),
+    Mutation(
+        "H11",
+        "cleanup/hold.py",
+        "    survey.require_covered(task)\n",
+        "",
+        f"{CLEANUP}/test_survey.py",
+    ),
+    Mutation(
+        "H11 verify",
+        "judging.py",
+        "return Verdict.ABSENT if seen.file is None else Verdict.MISSING_ROW",
+        "return Verdict.ABSENT",
+        "tests/unit/engine/test_judging.py",
+    ),
+    Mutation(
+        "H12",
+        "sampling.py",
+        "first = turn * self.ppm",
+        "first = 0",
+        "tests/unit/engine/test_sampling.py",
+    ),
+    Mutation(
+        "H13",
+        "migrate.py",
+        "if state.unread:",
+        "if False:",
+        f"{NAMED}::test_a_sweep_over_a_half_read_directory",
+    ),
+    Mutation(
+        "H15",
+        "stores/lmdb.py",
+        "except lmdb.MapFullError as error:",
+        "except ZeroDivisionError as error:",
+        f"{LMDB}::test_a_full_map_writes_nothing_of_the_batch_and_the_store_goes_on",
+    ),
+    Mutation(
+        "H16",
+        "stores/gate.py",
+        "if os.getpid() != self._pid:",
+        "if False:",
+        f"{LMDB}::test_a_forked_process_may_not_use_the_store",
+    ),
+    Mutation(
+        "H17",
+        "stores/place.py",
+        "    if magic in _SOUND:\n        return",
+        "    return",
+        f"{LMDB}::test_a_file_system_that_is_not_local_is_refused",
+    ),
+    Mutation(
+        "H18",
+        "stores/envelope.py",
+        "if value[_HEADER.size : OVERHEAD] != _seal(drive, full, header, payload):",
+        "if False:",
+        f"{NAMED}::test_values_under_wrong_keys",
+    ),
+    Mutation(
+        "H21",
+        "stores/writing.py",
+        'if fence != known["fence"]:',
+        "if False:",
+        f"{NAMED}::test_a_zombie_worker_after_its_lease",
+    ),
+    Mutation(
+        "H21 files",
+        "lock.py",
+        'if not same or (known["fence"], known["runID"]) != (self._fence, self._run_id):',
+        "if False:",
+        f"{NAMED}::test_a_zombie_worker_finds_the_drives_lock_in_other_hands",
+    ),
+    Mutation(
+        "H22",
+        "trust.py",
+        "if found.store_uuid and found.store_uuid != known:",
+        "if False:",
+        f"{OWNER}::test_the_store_that_the_marker_does_not_name_is_refused",
+    ),
+    Mutation(
+        "H23",
+        "verify.py",
+        "if since := self.repairs - before:",
+        "if since := 0:",
+        "tests/unit/engine/repair",
+    ),
+    Mutation(
+        "H25",
+        "put_back.py",
+        "                times=(row.mtime_ns, row.mtime_ns),\n",
+        "",
+        f"{CLEANUP}/test_beside_a_server.py",
+    ),
+    Mutation(
+        "H27",
+        "cleanup/preconditions.py",
+        "if found.journal_depth or found.degraded:",
+        "if False:",
+        f"{CLEANUP}/test_refusals.py::test_dirty_keys",
+    ),
+    Mutation(
+        "H28",
+        "naming.py",
+        'DIRECTORY_SUFFIX = "__XLDIR__"',
+        'DIRECTORY_SUFFIX = "__XLDIR_"',
+        "tests/unit/engine/test_walk.py",
+    ),
+    Mutation(
+        "lowered ratio",
+        "trust.py",
+        "    return (order.index(mode.engine), mode.ratio) < (order.index(last[0]), last[1])",
+        "    return False",
+        f"{OWNER}::test_less_on_the_dual_track_or_another_epoch_ends_trust",
+    ),
+    Mutation(
+        "departed rows",
+        "departed.py",
+        "if row.generation >= floor and (buried_before or row.origin is RowOrigin.KV):",
+        "if row.generation >= floor and buried_before:",
+        f"{NAMED}::test_a_row_that_only_the_store_has_is_never_taken_for_a_departed_one",
+    ),
+    Mutation(
+        "staged bodies",
+        "objects/opening.py",
+        "        if self.owner is not None:\n            # Its lock says",
+        "        self.fs.trash.clear()\n        if self.owner is not None:\n            # Its lock says",
+        "tests/unit/objects/test_modes.py",
+    ),
+    Mutation(
+        "format.json",
+        "cleanup/hold.py",
+        "    identity.hold_identity(task)\n",
+        "",
+        f"{CLEANUP}/test_crash_states.py::test_the_whole_way_survives_a_power_cut_anywhere",
+    ),
+    Mutation(
+        "marker before purge",
+        "cleanup/purge.py",
+        "    preconditions.raise_marker(task, MarkerState.PURGED)\n",
+        "",
+        f"{CLEANUP}/test_crash_states.py::test_the_whole_way_survives_a_power_cut_anywhere",
+    ),
+    Mutation(
+        "open file",
+        "cleanup/preconditions.py",
+        "    _require_unopened(task)\n",
+        "",
+        f"{CLEANUP}/test_survey.py::test_an_open_file_on_the_drive_refuses_cleanup",
+    ),
+)
+
+
+def main(wanted: Sequence[str]) -> int:
+    """0 if every mutation of the wanted hazards was noticed."""
+    chosen = [each for each in MUTATIONS if not wanted or each.hazard.split()[0] in wanted]
+    survivors = []
+    for mutation in chosen:
+        started = time.monotonic()
+        noticed = is_noticed(mutation)
+        print(
+            f"{mutation.hazard:20} {'red' if noticed else 'SURVIVED':9} {time.monotonic() - started:5.0f} s  "
+            f"{mutation.file}: {mutation.test}",
+            flush=True,
+        )
+        if not noticed:
+            survivors.append(mutation.hazard)
+    print(f"{len(chosen)} guards taken out, {len(chosen) - len(survivors)} noticed")
+    return 1 if survivors else 0
+
+
+def is_noticed(mutation: Mutation) -> bool:
+    """Whether the test fails on a package without the guard."""
+    with tempfile.TemporaryDirectory(prefix="dualtrack-mutant-") as home:
+        package = Path(home) / "operator"
+        shutil.copytree(ROOT / "operator", package, ignore=shutil.ignore_patterns("__pycache__"))
+        path = package / "dualtrack" / "engine" / mutation.file
+        source = path.read_text()
+        if source.count(mutation.old) != 1:
+            raise SystemExit(
+                f"{mutation.hazard}: {mutation.file} holds the guard {source.count(mutation.old)} times, not "
+                "once; the table in hack/mutate.py is out of date"
+            )
+        path.write_text(source.replace(mutation.old, mutation.new))
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", mutation.test],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(package), "PYTHONDONTWRITEBYTECODE": "1"},
+            capture_output=True,
+            text=True,
+        )
+    if done.returncode not in (0, 1):
+        raise SystemExit(
+            f"{mutation.hazard}: pytest itself failed\n{done.stdout[-2000:]}{done.stderr[-1000:]}"
+        )
+    return done.returncode == 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
