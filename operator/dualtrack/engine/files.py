@@ -17,6 +17,7 @@ import ctypes.util
 import errno
 import fcntl
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -103,6 +104,15 @@ def write_atomic(
             os.unlink(temporary)
         raise
     sync_directory(parent)
+
+
+def discard_temporaries(path: str) -> None:
+    """Remove what a killed `write_atomic` of `path` has left beside it. Nobody else may be writing it."""
+    parent, name = os.path.split(os.path.abspath(path))
+    leftover = re.compile(rf"\.{re.escape(name)}\.[0-9a-f]{{16}}\.tmp")
+    for found in os.listdir(parent):
+        if leftover.fullmatch(found):
+            os.unlink(os.path.join(parent, found))
 
 
 def sync_file(path: str | bytes) -> None:

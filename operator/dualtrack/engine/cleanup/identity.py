@@ -79,6 +79,7 @@ def give_identity_back(task: Task) -> None:
             continue
         if _document(task, volume, read[0]).get("format") == HELD_FORMAT:
             original = _original(task, volume)
+            files.discard_temporaries(_path(task, volume))
             _write(_path(task, volume), original.bytes, original)
             parent = os.path.dirname(_path(task, volume))
             os.utime(parent, ns=(os.stat(parent).st_atime_ns, original.directory_mtime_ns))

@@ -395,3 +395,12 @@ def test_the_marker_is_not_moved_by_a_zombie(bench: Any) -> None:
         with pytest.raises(Exception, match="changed from"):
             hold(zombie)
     assert marker.read(str(bench.drive)) == theirs
+
+
+def test_what_a_killed_restore_left_beside_format_json_goes_with_the_next_one(bench: Any) -> None:
+    """Found by the sweep over all system calls, seed 7: a kill before the rename left its temporary file."""
+    before = bench.files()
+    bench.run(hold)
+    (bench.drive / ".minio.sys" / ".format.json.0123456789abcdef.tmp").write_bytes(b"half")
+    bench.run(restore)
+    assert bench.files() == before
