@@ -56,8 +56,8 @@ MUTATIONS = (
     Mutation(
         "H3",
         "departed.py",
-        "into.append(Row.tombstone(row.bucket, row.key, generation))",
-        "into.append(Row.tombstone(row.bucket, row.key, task.owner.next_generation()))",
+        "gone[row.bucket].append(Row.tombstone(row.bucket, row.key, generation))",
+        "gone[row.bucket].append(Row.tombstone(row.bucket, row.key, task.owner.next_generation()))",
         f"{NAMED}::test_a_file_that_comes_back_while_its_row_is_buried",
     ),
     Mutation(
@@ -224,8 +224,8 @@ MUTATIONS = (
     Mutation(
         "departed rows",
         "departed.py",
-        "if row.generation >= floor and (buried_before or row.origin is RowOrigin.KV):",
-        "if row.generation >= floor and buried_before:",
+        "if row.state is RowState.TOMBSTONE or (row.origin is RowOrigin.KV and row.generation >= floor):",
+        "if row.state is RowState.TOMBSTONE:",
         f"{NAMED}::test_a_row_that_only_the_store_has_is_never_taken_for_a_departed_one",
     ),
     Mutation(
