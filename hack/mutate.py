@@ -224,10 +224,10 @@ MUTATIONS = (
     ),
     Mutation(
         "departed rows",
-        "stores/reading.py",
-        "if generation >= floor and (state == RowState.TOMBSTONE or origin == RowOrigin.KV):",
-        "if generation >= floor and state == RowState.TOMBSTONE:",
-        f"{NAMED}::test_a_row_that_only_the_store_has_is_never_taken_for_a_departed_one",
+        "stores/decide.py",
+        "if sweeping and before.row.origin is RowOrigin.KV and before.row.generation >= trust:",
+        "if False:",
+        "tests/contract/test_store_contract.py",
     ),
     Mutation(
         "staged bodies",
