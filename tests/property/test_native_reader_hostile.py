@@ -90,6 +90,22 @@ def test_a_usual_file_is_taken(place: Place) -> None:
     assert place.compare(SAMPLE)
 
 
+@pytest.mark.parametrize("name", ["x-minio-internal-purgestatus", "X-Rustfs-Internal-PurgeStatus"])
+@pytest.mark.parametrize("value", [b"arn=PENDING;", b""])
+def test_a_version_that_waits_for_its_purge_is_summarised_alike(
+    place: Place, name: str, value: bytes
+) -> None:
+    version = new_object_version(
+        version_id=bytes(16),
+        data_dir=b"\x01" * 16,
+        mod_time_ns=5,
+        parts=[Part(1, 5, 5)],
+        meta_user={"etag": "0" * 32},
+        meta_sys={name: value},
+    )
+    place.compare(xlmeta.encode(add_version(xlmeta.empty(), version)))
+
+
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=300)
 
 

@@ -90,10 +90,10 @@ def summary(meta: XlMeta) -> Summary:
     latest = meta.versions[0]
     body = latest.body
     count, time = len(meta.versions), latest.mod_time_ns
-    if attributes.is_purging(body):
-        return Summary(Kind.DELETE_MARKER, count, time, 0, "", attributes.DEFAULT_STORAGE_CLASS, False)
     if not isinstance(body, ObjectBody):
         return Summary(latest.kind, count, time, 0, "", attributes.DEFAULT_STORAGE_CLASS, False)
+    if attributes.is_purging(body):
+        return Summary(Kind.DELETE_MARKER, count, time, 0, "", attributes.DEFAULT_STORAGE_CLASS, False)
     named = attributes.Named(body)
     return Summary(
         latest.kind,

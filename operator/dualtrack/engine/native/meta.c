@@ -249,7 +249,7 @@ static void read_meta_sys(cursor *c, body *b)
             c->bad = 1;
         if (begins(name, "x-rustfs-internal-") || begins(name, "x-minio-internal-"))
             rest = strstr(name, "-internal-") + 10;
-        if (rest && !strcmp(rest, "compression"))
+        if (rest && (!strcmp(rest, "compression") || !strcmp(rest, "purgestatus")))
             c->bad = 1;
         if (rest && !strcmp(rest, "inline-data"))
             b->inline_marker = 1;
