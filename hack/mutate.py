@@ -164,7 +164,7 @@ MUTATIONS = (
         "stores/envelope.py",
         "if value[_HEADER.size : OVERHEAD] != _seal(drive, full, header, payload):",
         "if False:",
-        "tests/property/test_store_envelope.py",
+        f"{NAMED}::test_values_under_wrong_keys",
     ),
     Mutation(
         "H21",

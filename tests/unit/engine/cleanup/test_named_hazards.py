@@ -67,10 +67,9 @@ def test_values_under_wrong_keys(bench: Any) -> None:
         first, second = rows_of(task)[:2]
         with task.owner.store._write() as txn:
             keys = [full_key(row.bucket, row.key) for row in (first, second)]
-            values = txn.get_many(ROWS, keys)
-            for key, value in zip(keys, reversed(values), strict=True):
-                assert value is not None
-                txn.put(ROWS, key, bytes(value))
+            values = {key: bytes(value) for key, value in txn.get_many(ROWS, keys).items()}
+            for key, other in zip(keys, reversed(keys), strict=True):
+                txn.put(ROWS, key, values[other])
     named = f"{first.bucket}/{first.key}"
     with bench.task() as task:
         with pytest.raises(StoreCorruptError, match=named):
