@@ -16,7 +16,7 @@ $(UV):
 	python3 -m venv $(DUALTRACK_CACHE)/uv-tool
 	$(DUALTRACK_CACHE)/uv-tool/bin/pip install --quiet uv
 
-.venv/.ready: requirements.lock pyproject.toml | $(UV)
+.venv/.ready: requirements.lock pyproject.toml hatch_build.py $(wildcard operator/dualtrack/engine/native/*.[ch]) | $(UV)
 	$(UV) venv --quiet --allow-existing --python python3 .venv
 	$(UV) pip sync --quiet --python .venv --require-hashes requirements.lock
 	$(UV) pip install --quiet --python .venv --no-deps --editable .
