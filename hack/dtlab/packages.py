@@ -21,6 +21,7 @@ PROGRAMS = {
     "prometheus": "prometheus",
     "postgresql-15": "/usr/lib/postgresql/15/bin/postgres",
     "debootstrap": "debootstrap",
+    "strace": "strace",
     "buildah": "buildah",
     "containernetworking-plugins": "/usr/lib/cni/ptp",
 }

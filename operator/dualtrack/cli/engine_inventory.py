@@ -87,8 +87,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def json_lines(entries: Iterable[Entry]) -> Iterator[str]:
+    # One encoder for all: `json.dumps` makes one for each call that names separators.
+    encode = json.JSONEncoder(separators=(",", ":")).encode
     for entry in entries:
-        yield json.dumps(entry.to_json(), separators=(",", ":")) + "\n"
+        yield encode(entry.to_json()) + "\n"
 
 
 def summary_json(tally: Tally) -> str:

@@ -133,6 +133,23 @@ class Named:
     def storage_class(self) -> str:
         return self._user.get(STORAGE_CLASS) or DEFAULT_STORAGE_CLASS
 
+    def content_type(self) -> str | None:
+        return self._user.get("content-type")
+
+    def user_metadata(self) -> dict[str, str]:
+        """User metadata under lower-case keys without `x-amz-meta-`."""
+        found: dict[str, str] = {}
+        for key, value in self._user.items():
+            if key.startswith(USER_PREFIX):
+                found[key.removeprefix(USER_PREFIX)] = value
+            elif key not in STANDARD and not key.startswith(_RESERVED):
+                found.setdefault(key, value)
+        return found
+
+    def tags(self) -> dict[str, str]:
+        query = self._user.get(TAGGING)
+        return dict(parse_qsl(query, keep_blank_values=True, errors="surrogateescape")) if query else {}
+
 
 def internal(body: ObjectBody, suffix: str) -> bytes | None:
     """An internal value of MetaSys by the end of its name; RustFS's spelling goes before MinIO's."""
@@ -176,19 +193,12 @@ def data_dir(body: ObjectBody) -> str | None:
 
 
 def user_metadata(body: ObjectBody) -> dict[str, str]:
-    """User metadata under lower-case keys without `x-amz-meta-`."""
-    found: dict[str, str] = {}
-    for key, value in lower(body.meta_user).items():
-        if key.startswith(USER_PREFIX):
-            found[key.removeprefix(USER_PREFIX)] = value
-        elif key not in STANDARD and not key.startswith(_RESERVED):
-            found.setdefault(key, value)
-    return found
+    """User metadata; see `Named`."""
+    return Named(body).user_metadata()
 
 
 def tags(body: ObjectBody) -> dict[str, str]:
-    query = lower(body.meta_user).get(TAGGING, "")
-    return dict(parse_qsl(query, keep_blank_values=True, errors="surrogateescape"))
+    return Named(body).tags()
 
 
 def storage_class(body: ObjectBody) -> str:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import date, timedelta
+from functools import lru_cache
 
 from dualtrack.engine import attributes
 from dualtrack.engine.formats.bodies import ObjectBody
@@ -22,6 +23,9 @@ __all__ = ["KINDS", "Entry", "Summary", "entries", "json_text", "rfc3339", "summ
 
 #: Waits for its deletion at a replication target; S3 shows it no more.
 PENDING_PURGE = "pendingPurge"
+_DAY_NS = 86_400 * 1_000_000_000
+_EPOCH = date(1970, 1, 1)
+
 KINDS: Mapping[Kind, str] = {
     Kind.OBJECT: "object",
     Kind.LEGACY: "object",
@@ -101,8 +105,9 @@ def version_entry(bucket: str, key: str, meta: XlMeta, version: Version, latest:
             inline=False,
             parts=0,
         )
-    etag = attributes.etag(body)
-    inline = attributes.is_inline(body, meta.inline_entry(version) is not None)
+    named = attributes.Named(body)
+    etag = named.etag()
+    inline = named.is_inline(meta.inline_entry(version) is not None)
     return Entry(
         bucket=bucket,
         key=key,
@@ -111,12 +116,12 @@ def version_entry(bucket: str, key: str, meta: XlMeta, version: Version, latest:
         kind=PENDING_PURGE if attributes.is_purging(body) else KINDS[version.kind],
         etag=etag,
         etag_sealed=etag is None,
-        size=attributes.size(body),
+        size=named.size(),
         last_modified_ns=version.mod_time_ns,
-        content_type=attributes.lower(body.meta_user).get("content-type"),
-        user_metadata=attributes.user_metadata(body),
-        tags=attributes.tags(body),
-        storage_class=attributes.storage_class(body),
+        content_type=named.content_type(),
+        user_metadata=named.user_metadata(),
+        tags=named.tags(),
+        storage_class=named.storage_class(),
         data_dir=None if inline else attributes.data_dir(body),
         inline=inline,
         parts=len(body.part_nums),
@@ -125,8 +130,16 @@ def version_entry(bucket: str, key: str, meta: XlMeta, version: Version, latest:
 
 def rfc3339(nanoseconds: int) -> str:
     """UTC with nine digits of a second."""
-    seconds, rest = divmod(nanoseconds, 1_000_000_000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
+    days, rest = divmod(nanoseconds, _DAY_NS)
+    seconds, rest = divmod(rest, 1_000_000_000)
+    minutes, seconds = divmod(seconds, 60)
+    return f"{_date(days)}T{minutes // 60:02d}:{minutes % 60:02d}:{seconds:02d}.{rest:09d}Z"
+
+
+@lru_cache(maxsize=1024)
+def _date(days: int) -> str:
+    """Days since 1970 as a date: the objects of a bucket share few of them, and the calendar is dear."""
+    return (_EPOCH + timedelta(days=days)).isoformat()
 
 
 def json_text(text: str) -> object:
