@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from dualtrack.engine.drive import Drive
 from dualtrack.engine.migrate import Sweep
+from dualtrack.engine.native import library
 from dualtrack.engine.owner import Owner, OwnerSettings
 from dualtrack.engine.pace import Pace
 from dualtrack.engine.task import Task
@@ -65,3 +69,23 @@ class Bench:
 
     def file(self, bucket: str, key: str) -> Path:
         return self.drive / bucket / key / "xl.meta"
+
+
+def unreadable(monkeypatch: pytest.MonkeyPatch, directory: Path) -> None:
+    """From now on this directory cannot be listed, by Python or by the native reader.
+
+    As root every mode lets one in, so the error is injected where the kernel would give it.
+    """
+
+    def failing(real: Callable[..., Any]) -> Callable[..., Any]:
+        def fail(*arguments: Any) -> Any:
+            path = arguments[-1]
+            name = os.readlink(f"/proc/self/fd/{path}") if isinstance(path, int) else str(path)
+            if name == str(directory):
+                raise OSError(5, "injected")
+            return real(*arguments)
+
+        return fail
+
+    monkeypatch.setattr(os, "scandir", failing(os.scandir))
+    monkeypatch.setattr(library.Reader, "names", failing(library.Reader.names))

@@ -82,7 +82,10 @@ def judge(seen: Evidence, floor: Generation, *, final: bool) -> Verdict:
     if row.state is RowState.TOMBSTONE:
         if seen.entry is not None:
             return Verdict.INDEX
-        return Verdict.ABSENT if seen.file is None else Verdict.DELETED
+        if seen.file is not None:
+            return Verdict.DELETED
+        # Below the floor a data plane that believes rows alone would not know whether the key is free.
+        return Verdict.UNTRUSTED if row.generation < floor else Verdict.ABSENT
     if seen.file is None:
         without = row.state is RowState.FS_RESIDENT and row.fingerprint == NO_FILE
         return Verdict.RESIDENT if without and seen.entry is None else Verdict.MISSING_FILE

@@ -30,7 +30,7 @@ from dualtrack.engine.sealing import Sealer
 from dualtrack.engine.stores.protocol import Place
 from dualtrack.engine.task import Task
 from dualtrack.engine.waiving import all_waivers, content_sha256
-from dualtrack.errors import DifferenceError, IncompleteError, OwnerError
+from dualtrack.errors import DifferenceError, IncompleteError, OwnerError, RefusedError
 from dualtrack.waivers import list_digest, waiver_id
 
 META = "verified"
@@ -63,6 +63,11 @@ class Verification:
     def run(self) -> None:
         """Raise `IncompleteError` or `DifferenceError` unless everything is there and equal."""
         task = self.task
+        if task.drive.held:
+            raise RefusedError(
+                f"cleanup has taken the files of {task.drive.path}, so there is nothing to hold the rows "
+                "against: use scrub, verify --against-snapshot, or report check"
+            )
         self.info = usable_owner(task)
         settle_journal(task)
         self.confirmation = Confirmation(task, self.info.trust_floor, self.final)

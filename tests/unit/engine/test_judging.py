@@ -85,6 +85,14 @@ def test_a_row_below_the_trust_floor_proves_nothing(final: bool) -> None:
     assert judge(Evidence(FILE, ROW, ENTRY), Generation(1, 1), final=final) is Verdict.EQUAL
 
 
+def test_a_tombstone_below_the_trust_floor_proves_no_deletion() -> None:
+    generation = Generation(1, 1)
+    gone = Row.tombstone("bucket", "key", generation)
+    seen = Evidence(None, gone, None)
+    assert judge(seen, Generation(1, 2), final=False) is Verdict.UNTRUSTED
+    assert judge(seen, generation, final=False) is Verdict.ABSENT
+
+
 def test_a_damaged_row_is_a_difference_whatever_the_file_says() -> None:
     for file in (FILE, None, CORRUPT):
         for final in (False, True):

@@ -77,10 +77,13 @@ def give_identity_back(task: Task) -> None:
         read = _read(task, volume)
         if read is None:
             continue
-        if _document(task, volume, read[0]).get("format") == HELD_FORMAT:
+        held = _document(task, volume, read[0]).get("format") == HELD_FORMAT
+        # An earlier run may have been cut off when the file was back and its directory's time was not.
+        if held or task.owner.meta(_META + volume) is not None:
             original = _original(task, volume)
-            files.discard_temporaries(_path(task, volume))
-            _write(_path(task, volume), original.bytes, original)
+            if held:
+                files.discard_temporaries(_path(task, volume))
+                _write(_path(task, volume), original.bytes, original)
             parent = os.path.dirname(_path(task, volume))
             os.utime(parent, ns=(os.stat(parent).st_atime_ns, original.directory_mtime_ns))
             files.sync_directory(parent)

@@ -112,11 +112,14 @@ EXPORTED int64_t dt_list(int directory, char *names, size_t room, uint32_t *flag
         end += size;
     }
     *used = end;
-done:
+done:;
+    int failure = errno; /* of the listing, not of what tidies up after it */
+
     lseek(directory, 0, SEEK_SET); /* Python may have to list it again */
     free(order);
     free(unsorted);
     free(entries);
+    errno = failure;
     return got < 0 && !(*flags & TOO_LARGE) ? -1 : (int64_t)count;
 }
 

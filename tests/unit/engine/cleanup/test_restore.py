@@ -20,7 +20,7 @@ from dualtrack.engine.snapshot import put_of
 from dualtrack.engine.stores.protocol import Batch
 from dualtrack.engine.task import Task
 from dualtrack.engine.verify import Verification
-from dualtrack.errors import DifferenceError, MarkerError, OwnerError, StoreCorruptError
+from dualtrack.errors import DifferenceError, MarkerError, OwnerError, RefusedError, StoreCorruptError
 
 
 def present(task: Task, prefix: str = "plain") -> list[Row]:
@@ -240,3 +240,30 @@ def test_a_flipped_bit_in_a_snapshot_is_found_before_a_purge(small, tmp_path: Pa
     with pytest.raises(StoreCorruptError):
         small.run(lambda task: purge(task, str(copy)))
     assert small.held() == held
+
+
+def test_a_restore_cut_off_behind_format_json_gives_its_directory_its_time_back(
+    small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = small.directories()
+    small.run(hold)
+    real, volume = os.utime, str(small.drive / ".minio.sys")
+
+    def cut_off(path, *arguments, **options):
+        if path == volume:
+            raise KeyboardInterrupt
+        real(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "utime", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        small.run(restore)
+    assert not Drive.open(small.drive).held
+    monkeypatch.undo()
+    small.run(restore)
+    assert small.directories() == before
+
+
+def test_a_held_drive_has_no_files_to_verify(small) -> None:
+    small.run(hold)
+    with pytest.raises(RefusedError, match="verify --against-snapshot"):
+        small.run(lambda task: Verification(task, final=True).run())

@@ -7,10 +7,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -24,7 +22,7 @@ from dualtrack.engine.rows import Row, RowState
 from dualtrack.engine.stores.protocol import Batch
 from dualtrack.engine.walk import walk
 from dualtrack.errors import FencedError, IncompleteError, MarkerError, OwnerError
-from sweepbench import Bench
+from sweepbench import Bench, unreadable
 
 
 def files_of(bench: Bench) -> dict[tuple[str, str], bytes]:
@@ -166,25 +164,13 @@ def test_a_file_under_another_forms_name_is_quarantined_and_stays(
 def test_a_directory_that_cannot_be_read_makes_the_sweep_incomplete(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, some: tuple[str, str], native: bool
 ) -> None:
-    """As root every mode lets one in, so the error is injected where the kernel would give it."""
     bench.migrate()
     bucket = some[0]
     if native and library.library() is None:
         pytest.skip("built without a C compiler")
 
-    def failing(real: Callable[..., Any]) -> Callable[..., Any]:
-        def fail(*arguments: Any) -> Any:
-            path = arguments[-1]
-            name = os.readlink(f"/proc/self/fd/{path}") if isinstance(path, int) else str(path)
-            if name == str(bench.drive / bucket):
-                raise OSError(5, "injected")
-            return real(*arguments)
-
-        return fail
-
     shutil.rmtree(bench.file(*some).parent)
-    monkeypatch.setattr(os, "scandir", failing(os.scandir))
-    monkeypatch.setattr(library.Reader, "names", failing(library.Reader.names))
+    unreadable(monkeypatch, bench.drive / bucket)
     if not native:
         monkeypatch.setattr(library, "library", lambda: None)
     with pytest.raises(IncompleteError, match="nothing was deleted"):

@@ -14,13 +14,14 @@ from dualtrack.engine import confirming
 from dualtrack.engine import verify as module
 from dualtrack.engine.digests import DigestSum
 from dualtrack.engine.drive import Drive
+from dualtrack.engine.native import library
 from dualtrack.engine.owner import Owner
 from dualtrack.engine.rows import Row, RowOrigin
 from dualtrack.engine.stores.protocol import Batch, Put
 from dualtrack.engine.walk import walk
 from dualtrack.errors import DifferenceError, DualTrackError, IncompleteError, OwnerError, StoreCorruptError
 from dualtrack.waivers import list_digest, waiver_id
-from sweepbench import Bench
+from sweepbench import Bench, unreadable
 
 Place = tuple[str, str]
 
@@ -202,19 +203,16 @@ def test_a_link_in_the_place_of_a_file_counts_as_quarantined(bench: Bench, some:
     assert bench.verify(waived=frozenset({accepted})).counts["quarantined"] == 1
 
 
+@pytest.mark.parametrize("native", [True, False])
 def test_a_directory_that_cannot_be_read_makes_it_incomplete(
-    bench: Bench, some: Place, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, some: Place, monkeypatch: pytest.MonkeyPatch, native: bool
 ) -> None:
     bench.migrate()
-    real = os.scandir
-
-    def failing(path: object) -> object:
-        name = os.readlink(f"/proc/self/fd/{path}") if isinstance(path, int) else str(path)
-        if name == str(bench.drive / some[0]):
-            raise OSError(5, "injected")
-        return real(path)  # type: ignore[call-overload]
-
-    monkeypatch.setattr(os, "scandir", failing)
+    if native and library.library() is None:
+        pytest.skip("built without a C compiler")
+    unreadable(monkeypatch, bench.drive / some[0])
+    if not native:
+        monkeypatch.setattr(library, "library", lambda: None)
     with pytest.raises(IncompleteError):
         bench.verify()
     assert bench.record() is None
