@@ -64,11 +64,12 @@ def test_errors_over_the_bound_pause_and_a_rollback_gives_the_old_env(
     scene.migrate(short(phases=LONG_CANARY, gates=gates(Critical="Observe")))
     reaches(scene, "Canary", "Observing", seconds=180)
     damage = (
-        "import os\n"
+        "import contextlib, os\n"
         "for folder, _, names in os.walk('/data/load'):\n"
         "    for name in names:\n"
         "        if name == 'xl.meta':\n"
-        "            with open(f'{folder}/{name}', 'r+b') as file:\n"
+        # The load goes on meanwhile, and deletes objects.
+        "            with contextlib.suppress(FileNotFoundError), open(f'{folder}/{name}', 'r+b') as file:\n"
         "                file.seek(30)\n"
         "                file.write(b'damaged')\n"
     )
@@ -91,11 +92,12 @@ def test_one_divergence_acts_at_once(scene: Scenario, short: Callable[..., dict[
     reaches(scene, "Canary", "Observing", seconds=180)
     wait("rows that reads are compared with", lambda: compared(scene) > 200, 90)
     swap = (
-        "import os, shutil\n"
+        "import contextlib, os, shutil\n"
         "found = sorted(f for f, _, names in os.walk('/data/load') if 'xl.meta' in names)\n"
         "for one, other in zip(found[0::2], found[1::2]):\n"
-        "    shutil.copyfile(f'{one}/xl.meta', f'{other}/.planted')\n"
-        "    os.rename(f'{other}/.planted', f'{other}/xl.meta')\n"
+        "    with contextlib.suppress(FileNotFoundError):\n"
+        "        shutil.copyfile(f'{one}/xl.meta', f'{other}/.planted')\n"
+        "        os.rename(f'{other}/.planted', f'{other}/xl.meta')\n"
     )
     run_in_gateway(scene, swap)
     status = paused(scene, seconds=60)
