@@ -43,7 +43,9 @@ def test_the_engine_without_kubernetes(drives: Callable[[str], Path], tmp_path: 
 )
 def test_every_make_target_is_there(target: str) -> None:
     listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert re.search(rf"^  {target}\s", listed, re.MULTILINE), listed
+    # `make bench-%` is one rule for every module of benchmarks/.
+    known = re.search(rf"^  {target}\s", listed, re.MULTILINE)
+    assert known or (ROOT / "benchmarks" / f"{target.removeprefix('bench-')}.py").exists(), listed
 
 
 @pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(([^)#]+)[^)]*\)", README))))
