@@ -13,32 +13,9 @@ from dualtrack.engine.drive import Drive
 from dualtrack.engine.entries import Entry
 from dualtrack.engine.inventory import Tally, count_inodes, inventory
 from dualtrack.errors import IncompleteError
+from told import LEFT_OUT, told, unlisted
 
 Oracle = Callable[[str], dict[str, Any]]
-
-# Its listing goes round in circles in RustFS, and MinIO shows its key as "//".
-LEFT_OUT = "odd-xldir2"
-# Other spellings of keys that stand in the listing: a leading slash is dropped, the suffix means "/".
-OTHER_SPELLINGS = {("odd-keys", "/lead"), ("odd-xldir", "x__XLDIR__")}
-NIL = "00000000-0000-0000-0000-000000000000"
-
-
-def told(oracle: dict[str, Any]) -> dict[tuple[str, str, str], dict[str, Any]]:
-    """The oracle's versions by bucket, key and version id, in the order of the listing."""
-    found: dict[tuple[str, str, str], dict[str, Any]] = {}
-    for bucket, content in sorted(oracle["buckets"].items()):
-        if bucket == LEFT_OUT:
-            continue
-        versions = {(version["Key"], version["VersionId"]): version for version in content["versions"]}
-        for key, version_id, *_ in content["versions_order"]:
-            found[bucket, key, "null" if version_id == NIL else version_id] = versions[key, version_id]
-    return found
-
-
-def unlisted(oracle: dict[str, Any]) -> set[tuple[str, str, str]]:
-    """Keys that can be read and that the server's own listing leaves out."""
-    pairs = {(u["Bucket"], u["Key"]) for u in oracle["unlisted"] if "error" not in u["head"]}
-    return {(bucket, key, "null") for bucket, key in pairs - OTHER_SPELLINGS if bucket != LEFT_OUT}
 
 
 def listed(drive: Path) -> dict[tuple[str, str, str], Entry]:

@@ -18,15 +18,11 @@ from dualtrack.engine.sets.merge import Deviation
 from dualtrack.engine.sets.topology import group
 from dualtrack.engine.sets.view import DriveSource, SetView
 from dualtrack.errors import DriveError
+from told import LEFT_OUT, Identity, told, unlisted
 
 Pristine = Callable[[str], Path]
 Oracle = Callable[[str], dict[str, Any]]
-Identity = tuple[str, str, str]
 
-# Its listing goes round in circles in RustFS, and MinIO shows its key as "//".
-LEFT_OUT = "odd-xldir2"
-OTHER_SPELLINGS = {("odd-keys", "/lead"), ("odd-xldir", "x__XLDIR__")}
-NIL = "00000000-0000-0000-0000-000000000000"
 CASES = ["minio-8d-2sets", "minio-4d-stale", "rustfs-4d"]
 
 
@@ -39,22 +35,6 @@ def listed(view: SetView) -> tuple[list[Entry], Tally]:
     tally = Tally()
     found = [entry for bucket in view.buckets() for entry in view.entries(bucket, tally)]
     return [entry for entry in found if entry.bucket != LEFT_OUT], tally
-
-
-def told(oracle: dict[str, Any]) -> dict[Identity, dict[str, Any]]:
-    """The server's versions by bucket, key and version id, in the order of its listing."""
-    found: dict[Identity, dict[str, Any]] = {}
-    for bucket, content in sorted(oracle["buckets"].items()):
-        versions = {(version["Key"], version["VersionId"]): version for version in content["versions"]}
-        for key, version_id, *_ in content["versions_order"] if bucket != LEFT_OUT else ():
-            found[bucket, key, "null" if version_id == NIL else version_id] = versions[key, version_id]
-    return found
-
-
-def unlisted(oracle: dict[str, Any]) -> set[Identity]:
-    """Keys that can be read and that the server's own listing leaves out."""
-    pairs = {(u["Bucket"], u["Key"]) for u in oracle["unlisted"] if "error" not in u["head"]}
-    return {(bucket, key, "null") for bucket, key in pairs - OTHER_SPELLINGS if bucket != LEFT_OUT}
 
 
 def paths(pristine: Pristine, case: str) -> list[Path]:
