@@ -438,7 +438,12 @@ async def test_pods_are_asked_at_their_address_with_the_secrets_token(
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"name": "rustfs-1", "namespace": namespace, "labels": {"app": "rustfs"}},
-        "spec": {"automountServiceAccountToken": False, "containers": [{"name": "rustfs", "image": "i"}]},
+        # Nobody schedules it: a kubelet would write a status of its own over the address below.
+        "spec": {
+            "automountServiceAccountToken": False,
+            "schedulerName": "nobody",
+            "containers": [{"name": "rustfs", "image": "i"}],
+        },
     }
     admin.run("create", "serviceaccount", "default", "-n", namespace)
     admin("create", "-f", "-", given=pod)
