@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -428,16 +428,18 @@ class World:
         (container,) = action.manifest["spec"]["template"]["spec"]["containers"]
         assert container["name"] == "rustfs"
         wanted = {e["name"]: e["value"] for e in container["env"]}
-        assert tuple(wanted) == names.TARGET_ENV
+        assert tuple(wanted)[:4] == names.MODE_ENV
+        assert set(wanted) <= set(names.TARGET_ENV)
+        # What server-side apply does with fields that its manager no longer wants.
+        self.set_env(wanted, without=set(self.environments[-1]) - set(wanted) if self.environments else ())
         self.environments.append(wanted)
-        self.set_env(wanted)
 
-    def set_env(self, wanted: Mapping[str, str], *, only: bool = False) -> None:
+    def set_env(self, wanted: Mapping[str, str], *, only: bool = False, without: Iterable[str] = ()) -> None:
         """Change variables of the template; `only` takes all of ours away first (another manager's way)."""
         assert self.deployment is not None
         env = self.deployment["spec"]["template"]["spec"]["containers"][0]["env"]
         before = copy.deepcopy(env)
-        names_ = names.TARGET_ENV if only else tuple(wanted)
+        names_ = names.TARGET_ENV if only else (*wanted, *without)
         env[:] = [e for e in env if e["name"] not in names_]
         env.extend({"name": k, "value": v} for k, v in wanted.items())
         if sorted(map(str, env)) != sorted(map(str, before)):

@@ -41,8 +41,27 @@ ENV_RATIO: Final = "RUSTFS_DUAL_TRACK_RATIO"
 ENV_ENGINE: Final = "RUSTFS_METADATA_ENGINE"
 ENV_FALLBACK: Final = "RUSTFS_FALLBACK_TO_FS"
 ENV_EPOCH: Final = "RUSTFS_DUAL_TRACK_EPOCH"
-TARGET_ENV: Final = (ENV_ENGINE, ENV_RATIO, ENV_FALLBACK, ENV_EPOCH)
-"""All variables that a Switch writes, always together, in one patch."""
+MODE_ENV: Final = (ENV_ENGINE, ENV_RATIO, ENV_FALLBACK, ENV_EPOCH)
+"""What every Switch writes, also the one that leads back to the file system."""
+ENV_LEVEL: Final = "RUSTFS_DUAL_TRACK_CONSISTENCY"
+ENV_WINDOW: Final = "RUSTFS_DUAL_TRACK_WINDOW_SECONDS"
+ENV_CACHE_CAPACITY: Final = "RUSTFS_METADATA_CACHE_CAPACITY"
+ENV_CACHE_TTL: Final = "RUSTFS_METADATA_CACHE_TTL_SECONDS"
+ENV_CACHE_WARMUP: Final = "RUSTFS_METADATA_CACHE_WARMUP"
+ENV_CACHE_BYTES: Final = "RUSTFS_METADATA_CACHE_BYTES"
+ENV_INLINE: Final = "RUSTFS_INLINE_THRESHOLD_BYTES"
+CONSISTENCY_ENV: Final = (
+    ENV_LEVEL,
+    ENV_WINDOW,
+    ENV_CACHE_CAPACITY,
+    ENV_CACHE_TTL,
+    ENV_CACHE_WARMUP,
+    ENV_CACHE_BYTES,
+    ENV_INLINE,
+)
+"""What `spec.consistency` says, written with the mode wherever rows are written."""
+TARGET_ENV: Final = MODE_ENV + CONSISTENCY_ENV
+"""All variables that a Switch may write, always together, in one patch."""
 
 
 def lease_name(target_uid: str) -> str:

@@ -9,17 +9,19 @@ answer. `rules.py` repeats the rules in Python, for objects that an older CRD ha
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Final
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, StrictInt
 
 from dualtrack.api import cel
 from dualtrack.api.fields import (
     SET,
     Attempt,
+    Count,
     Flag,
     Line,
     Percent,
+    PositiveCount,
     Seconds,
     SpecModel,
     Url,
@@ -46,18 +48,43 @@ class DeletionPolicy(StrEnum):
     ROLLBACK = "Rollback"
 
 
+INLINE_MOST: Final = 524_287
+"""Content of more bytes always has its own file, in every server."""
+
+
 class ConsistencyLevel(StrEnum):
     EVENTUAL = "Eventual"
+    STRONG = "Strong"
+    LAZY = "Lazy"
+
+
+class Cache(SpecModel):
+    """Rows that the server keeps in memory, never a stale one."""
+
+    capacity: Count = 10_000
+    """At most so many rows; 0 switches the cache off."""
+    ttl_seconds: Seconds = 3600
+    """How long a row may stay."""
+    warmup_size: Count = 1000
+    """Rows that are read when the server starts: those used last before."""
+    max_size_bytes: PositiveCount = 67_108_864
+    """Memory that the rows may take."""
 
 
 class Consistency(SpecModel):
-    """How close the two tracks are kept."""
+    """How close the two tracks are kept. The server is told with the next switch, in the same change of its
+    variables, so that its pods are not replaced once more for it."""
 
     level: ConsistencyLevel = ConsistencyLevel.EVENTUAL
-    """`Eventual`: a write is answered once the file system has it and a durable mark says that the
-    row follows."""
+    """When a write on both tracks is answered. `Eventual`: once the file system has it and a durable mark
+    says that the row follows at once. `Strong`: once the row is there too, and reads compare both. `Lazy`: as
+    Eventual, and the row follows when the key is read or half the window has passed."""
     window_seconds: Seconds = 60
-    """A row that lags behind its file longer than this is a consistency error."""
+    """How long a row may lag behind its file; the server counts the keys that are later than this."""
+    cache: Cache = Cache()
+    """Rows that the server keeps in memory."""
+    inline_threshold_bytes: Annotated[StrictInt, Field(ge=0, le=INLINE_MOST)] = 131_072
+    """Up to how many bytes content lies in the metadata; an eighth of it in versioned buckets."""
 
 
 class Prometheus(SpecModel):

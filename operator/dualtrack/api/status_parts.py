@@ -20,6 +20,7 @@ from dualtrack.api.fields import (
     StatusModel,
     Time,
     Word,
+    keyed,
 )
 
 
@@ -65,6 +66,15 @@ class Display(StatusModel):
     """Progress of the current Job or sweep, for example `41%`."""
 
 
+class Variable(StatusModel):
+    """A variable of the target's container."""
+
+    name: Word
+    """Its name."""
+    value: Line = ""
+    """Its value."""
+
+
 class EngineSettings(StatusModel):
     """One complete setting of the target's environment."""
 
@@ -76,6 +86,9 @@ class EngineSettings(StatusModel):
     """`"true"` or `"false"`: whether reads fall back to the file system."""
     epoch: Count | None = None
     """Epoch of the setting."""
+    variables: tuple[Variable, ...] | None = Field(None, max_length=16, json_schema_extra=keyed("name"))
+    """What else is set with it: `spec.consistency` as it was when the switch began; on the file system what
+    was there before."""
 
 
 class PodCounts(StatusModel):
@@ -102,6 +115,10 @@ class TargetStatus(StatusModel):
     """The setting that the target is meant to have."""
     pods: PodCounts | None = None
     """Pods by what they are known to run."""
+    variables_before: tuple[Variable, ...] | None = Field(
+        None, max_length=16, json_schema_extra=keyed("name")
+    )
+    """Variables of `spec.consistency` that were set before and taken over; a rollback sets them again."""
     reapply_count: Count | None = None
     """How often another manager's change was taken back since the last switch."""
 

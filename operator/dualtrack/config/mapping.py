@@ -14,7 +14,7 @@ from typing import Any, Final
 from dualtrack.api import names
 from dualtrack.api.load import parse
 from dualtrack.api.phases import DEFAULT_PHASES
-from dualtrack.api.spec import ConsistencyLevel
+from dualtrack.api.spec import INLINE_MOST
 from dualtrack.config.schema import Values
 
 _EXPAND: Final = 25
@@ -22,13 +22,6 @@ _WARMUP: Final = 720
 _DEADLINE: Final = 1_209_600
 _PRIORITY: Final = {"access_frequency": "AccessFrequency", "size": "Size", "random": "Random"}
 _THRESHOLD: Final = "migration.canary.auto_expand_threshold"
-_VARIABLES: Final = {
-    "metadata.inline_data.threshold_bytes": "RUSTFS_INLINE_THRESHOLD_BYTES",
-    "metadata.cache.capacity": "RUSTFS_METADATA_CACHE_CAPACITY",
-    "metadata.cache.ttl_seconds": "RUSTFS_METADATA_CACHE_TTL_SECONDS",
-}
-"""Settings of the server itself, by the gateway's variables (`gateway/settings.py`)."""
-_WARMUP_VARIABLE: Final = "RUSTFS_METADATA_CACHE_WARMUP"
 _FIXED: Final = (
     "metadata.inline_data.enable_compression",
     "metadata.inline_data.compression_algo",
@@ -167,24 +160,28 @@ def _sweep(values: Values, notes: list[str]) -> dict[str, Any]:
 
 
 def _consistency(values: Values, notes: list[str]) -> dict[str, Any]:
-    level = str(values["consistency.level"]).capitalize()
-    if level not in tuple(ConsistencyLevel):
+    inline = int(values["metadata.inline_data.threshold_bytes"])
+    if inline > INLINE_MOST:
         notes.append(
-            f"consistency.level: {level.lower()} cannot be said; set "
-            f"RUSTFS_DUAL_TRACK_CONSISTENCY={level.lower()} on the target's container before it is migrated"
+            f"metadata.inline_data.threshold_bytes: {inline} became {INLINE_MOST}; content of "
+            f"{INLINE_MOST + 1} bytes and more always has its own file"
         )
-        level = ConsistencyLevel.EVENTUAL
-    return {"level": str(level), "windowSeconds": values["consistency.window_seconds"]}
+    return {
+        "level": str(values["consistency.level"]).capitalize(),
+        "windowSeconds": values["consistency.window_seconds"],
+        "cache": {
+            "capacity": values["metadata.cache.capacity"],
+            "ttlSeconds": values["metadata.cache.ttl_seconds"],
+            "warmupSize": values["metadata.cache.warmup_size"]
+            if values["metadata.cache.enable_warmup"]
+            else 0,
+        },
+        "inlineThresholdBytes": min(inline, INLINE_MOST),
+    }
 
 
 def _of_the_data_plane(values: Values) -> Iterator[str]:
-    """Settings of the server itself. The operator patches four variables of the target and no others."""
-    for path, variable in _VARIABLES.items():
-        yield f"{path}: is the server's; set {variable}={_text(values[path])} on the target's container"
-    warm = values["metadata.cache.enable_warmup"]
-    size = _text(values["metadata.cache.warmup_size"] if warm else 0)
-    names = f"metadata.cache.enable_warmup ({_text(warm)}) and warmup_size"
-    yield f"{names}: are the server's; set {_WARMUP_VARIABLE}={size} on the target's container"
+    """What the server decides for itself."""
     for path in _FIXED:
         yield f"{path}: {_text(values[path])} is the server's own choice, and no variable sets it"
 

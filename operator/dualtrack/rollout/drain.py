@@ -7,7 +7,6 @@ does. Both are needed, and neither is taken from Prometheus, which remembers the
 from __future__ import annotations
 
 from dualtrack.api.commands import Verb
-from dualtrack.api.names import TARGET_ENV
 from dualtrack.api.status_parts import EngineSettings, PodCounts
 from dualtrack.rollout import kube, modes
 from dualtrack.rollout.draft import Draft
@@ -66,8 +65,7 @@ def journals_empty(draft: Draft) -> str:
 
 
 def _current(draft: Draft, pod: JsonObject, desired: EngineSettings) -> bool:
-    found = kube.env(kube.dig(pod, "spec"), draft.spec.target.container_name, TARGET_ENV)
-    return found == modes.environment(desired)
+    return modes.in_force(kube.dig(pod, "spec"), draft.spec.target.container_name, desired)
 
 
 def _forced(draft: Draft, pod: JsonObject) -> bool:

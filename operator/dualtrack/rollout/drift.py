@@ -79,8 +79,9 @@ def _variables(draft: Draft, desired: EngineSettings) -> bool:
     if switch is not None and switch.stage == SwitchStage.APPLY:
         return True
     spec = kube.dig(draft.seen.target, "spec", "template", "spec")
-    found = kube.env(spec, draft.spec.target.container_name, TARGET_ENV)
-    if found == modes.environment(desired):
+    wanted = modes.environment(desired)
+    found = kube.env(spec, draft.spec.target.container_name, wanted)
+    if found == wanted:
         if switch is None:
             _clear(draft)
         return True
@@ -100,7 +101,8 @@ def _clear(draft: Draft) -> None:
 
 def _reapply(draft: Draft, desired: EngineSettings, found: dict[str, str]) -> None:
     count = draft.target.reapply_count or 0
-    shown = ", ".join(f"{k}={found.get(k, '(absent)')}" for k in TARGET_ENV)
+    wanted = modes.environment(desired)
+    shown = ", ".join(f"{k}={found.get(k, '(absent)')}" for k, v in wanted.items() if found.get(k) != v)
     what = f"another manager changed the target's variables: {shown}"
     unlimited = draft.past_cut_over or draft.phase == FixedPhase.ROLLING_BACK
     draft.condition(
@@ -142,7 +144,7 @@ def _apply_again(draft: Draft, desired: EngineSettings, found: dict[str, str]) -
         epoch=raised,
         switch=switch.model_copy(update={"stage": SwitchStage.APPLY.value, "start_time": begun}),
     )
-    draft.set_target(desired=mode.settings(raised))
+    draft.set_target(desired=mode.settings(raised, desired.variables or ()))
     draft.await_(messages.awaiting(draft, "applying the variables again"), delay=0.0)
 
 

@@ -1,7 +1,7 @@
-"""What we ask the API server for: the target's four variables, and the Lease that claims it.
+"""What we ask the API server for: the target's variables, and the Lease that claims it.
 
-A target's intent is complete and small: the same four entries in the same container, every time, so that
-server-side apply owns nothing else and takes nothing away. The target's uid is in it, so that a workload
+A target's intent is complete and small: our entries in one container and nothing else, so that server-side
+apply takes away only what we set and no longer want. The target's uid is in it, so that a workload
 that was deleted and made anew is never patched by a decision about the old one.
 """
 

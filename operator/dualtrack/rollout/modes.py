@@ -1,4 +1,4 @@
-"""What a target can be told to be: engine, ratio, fallback, epoch, and their order.
+"""What a target can be told to be: engine, ratio, fallback, epoch, what goes with them, and their order.
 
 The order matters more than the values. A step to a weaker mode leaves rows behind that nobody keeps up to
 date, so it raises the epoch, and whoever compares two settings compares them here.
@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from typing import Final
+from typing import Any, Final
 
 from dualtrack.api import names
-from dualtrack.api.status_parts import EngineSettings
+from dualtrack.api.status_parts import EngineSettings, Variable
+from dualtrack.rollout import kube
 
 FS: Final = "fs"
 KV_PRIMARY: Final = "kv_primary"
@@ -32,9 +33,13 @@ class Mode:
     def strength(self) -> tuple[int, int]:
         return _ORDER.get(self.engine, 0), self.ratio_percent
 
-    def settings(self, epoch: int) -> EngineSettings:
+    def settings(self, epoch: int, variables: tuple[Variable, ...] = ()) -> EngineSettings:
         return EngineSettings(
-            engine=self.engine, ratio_percent=self.ratio_percent, fallback=self.fallback, epoch=epoch
+            engine=self.engine,
+            ratio_percent=self.ratio_percent,
+            fallback=self.fallback,
+            epoch=epoch,
+            variables=variables or None,
         )
 
     def __str__(self) -> str:
@@ -64,13 +69,20 @@ def ratio_text(percent: int) -> str:
 
 
 def environment(settings: EngineSettings) -> dict[str, str]:
-    """Our four variables, complete, in the order of `names.TARGET_ENV`."""
+    """Our variables, complete: those of the mode in the order of `names.MODE_ENV`, then those beside it."""
     return {
         names.ENV_ENGINE: settings.engine or FS,
         names.ENV_RATIO: ratio_text(settings.ratio_percent or 0),
         names.ENV_FALLBACK: settings.fallback or "true",
         names.ENV_EPOCH: str(settings.epoch or 0),
+        **{variable.name: variable.value for variable in settings.variables or ()},
     }
+
+
+def in_force(pod_spec: Any, container: str, settings: EngineSettings) -> bool:
+    """Whether this container has the settings. A variable that is not ours in them may be anything."""
+    wanted = environment(settings)
+    return kube.env(pod_spec, container, wanted) == wanted
 
 
 def same_ratio(text: object, percent: int) -> bool:

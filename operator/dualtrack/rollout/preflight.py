@@ -17,6 +17,9 @@ from dualtrack.api.target import ExistingEnv
 from dualtrack.rollout import jobmanifest, kube, modes
 from dualtrack.rollout.draft import Draft
 
+_VALUE_LIMIT: Final = 256
+"""As long as a value that the status keeps can be."""
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
@@ -77,9 +80,16 @@ def _environment(draft: Draft) -> Iterator[Refusal]:
             Reason.TARGET_ALREADY_MIGRATED,
         )
         return
-    if draft.spec.target.existing_env is ExistingEnv.TAKE_OVER or draft.target.desired is not None:
+    for variable, value in found.items():
+        if len(value) > _VALUE_LIMIT:
+            yield Refusal(
+                f"{_field(draft, variable)}: its value has {len(value)} characters and could not be given"
+                " back; remove the variable"
+            )
+    if draft.spec.target.existing_env is ExistingEnv.TAKE_OVER:
         return
-    for variable in found:
+    ours = modes.environment(draft.target.desired) if draft.target.desired is not None else {}
+    for variable in (each for each in found if each not in ours):
         owners = managers(draft.seen.target, name, variable)
         if owners != {FIELD_MANAGER}:
             others = ", ".join(sorted(owners - {FIELD_MANAGER})) or "an unknown manager"

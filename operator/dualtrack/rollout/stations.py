@@ -28,6 +28,7 @@ from dualtrack.rollout import (
     switching,
     traffic,
     travel,
+    tuning,
     window,
 )
 from dualtrack.rollout.draft import Draft
@@ -82,6 +83,8 @@ def _check(draft: Draft, station: Station) -> None:
         return
     draft.condition(ConditionType.METRICS_AVAILABLE, True, Reason.METRICS_COMPLETE)
     draft.set_target(pod_template_digest=drift.template_digest(draft))
+    if modes.mode_of(draft.target.desired) == modes.FILES_ONLY:
+        draft.set_target(variables_before=tuning.found(draft) or None)
     draft.set(epoch=_first_epoch(draft))
     travel.advance(draft, station, Reason.PREFLIGHT_PASSED)
 

@@ -9,9 +9,8 @@ taken back, and if that is not acknowledged either, only a person can help.
 from __future__ import annotations
 
 from dualtrack.api.conditions import Reason
-from dualtrack.api.names import TARGET_ENV
 from dualtrack.api.status_parts import EngineSettings, SwitchStage, SwitchStatus
-from dualtrack.rollout import drain, intent, jobs, kube, messages, modes
+from dualtrack.rollout import drain, intent, jobs, kube, messages, modes, tuning
 from dualtrack.rollout.draft import Draft
 from dualtrack.rollout.modes import Mode
 from dualtrack.rollout.plan import Step
@@ -32,21 +31,34 @@ def run(draft: Draft, mode: Mode) -> bool:
 
 
 def begin(draft: Draft, mode: Mode, purpose: str, *, raise_epoch: bool = False) -> None:
-    """Record what is wanted. The first action follows in the next pass."""
+    """Record what is wanted. The first action follows in the next pass.
+
+    Whoever goes back to, or stays at, what was wanted before wants it with the variables it had then.
+    """
     before = draft.target.desired
     epoch = draft.status.epoch or 1
     if raise_epoch or (before is not None and mode.strength < modes.mode_of(before).strength):
         epoch += 1
     count = draft.target.reapply_count if purpose == REAPPLY else 0
+    kept = _kept(draft, purpose)
+    variables = kept.variables or () if kept is not None else tuning.beside(draft, mode)
     draft.set(
         epoch=epoch,
         switch=SwitchStatus(
             stage=SwitchStage.APPLY.value, start_time=draft.now, purpose=purpose, previous=before
         ),
     )
-    draft.set_target(desired=mode.settings(epoch), pods=None, reapply_count=count)
-    draft.event(Reason.SWITCHING, f"{purpose}: switching the target to {mode}, epoch {epoch}")
+    draft.set_target(desired=mode.settings(epoch, variables), pods=None, reapply_count=count)
+    told = f"{mode}, epoch {epoch}{tuning.changed(before, variables)}"
+    draft.event(Reason.SWITCHING, f"{purpose}: switching the target to {told}")
     draft.await_(messages.awaiting(draft, f"switching the target to {mode}"), delay=0.0)
+
+
+def _kept(draft: Draft, purpose: str) -> EngineSettings | None:
+    switch = draft.status.switch
+    if purpose == REVERT and switch is not None:
+        return switch.previous
+    return draft.target.desired if purpose == REAPPLY else None
 
 
 def go_on(draft: Draft) -> bool:
@@ -118,7 +130,7 @@ def _rolling_out(draft: Draft, desired: EngineSettings) -> str:
     if target is None:
         return "the target could not be read"
     spec = kube.dig(target, "spec", "template", "spec")
-    if kube.env(spec, draft.spec.target.container_name, TARGET_ENV) != modes.environment(desired):
+    if not modes.in_force(spec, draft.spec.target.container_name, desired):
         return "the target does not have the variables yet"
     generation = kube.dig(target, "metadata", "generation") or 0
     if (kube.dig(target, "status", "observedGeneration") or 0) < generation:
