@@ -4,7 +4,8 @@ other work, moves both sides alike.
 Each run is preceded by a warm-up that reads the tree, so that both sides find it in the page cache. Of every
 run: wall seconds, CPU seconds (user and system, of the process and all its children) and peak resident
 memory, all from the kernel's own account of the ended process. The ratio is taken pair by pair; what is
-quoted is the median.
+quoted is the median, with the smallest and the largest beside it. A cold run drops the kernel's caches where
+others warm them.
 """
 
 from __future__ import annotations
@@ -17,14 +18,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from benchmarks import chart
 from benchmarks.trees import REPO, cache
 
 PAIRS = 9
+CHARTS = REPO / "docs" / "charts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,22 @@ class Figure:
     target: float | None = None
     better: str = "higher"
     note: str = ""
+    #: What `value` is the median of; empty where it was measured once.
+    samples: tuple[float, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        samples: Iterable[float],
+        unit: str,
+        target: float | None = None,
+        better: str = "higher",
+        note: str = "",
+    ) -> Figure:
+        """The median of what was measured, with all of it."""
+        found = tuple(samples)
+        return cls(name, statistics.median(found), unit, target, better, note, found)
 
     @property
     def reached(self) -> bool | None:
@@ -99,19 +118,15 @@ class Pairs:
     ours: list[Run] = field(default_factory=list)
     yardstick: list[Run] = field(default_factory=list)
 
-    def ratio(self, what: Callable[[Run], float]) -> float:
-        """How many times as fast ours is: the yardstick's time through ours, pair by pair, the median."""
-        return statistics.median(what(b) / what(a) for a, b in zip(self.ours, self.yardstick, strict=True))
-
-    def spread(self, what: Callable[[Run], float]) -> str:
-        ratios = sorted(what(b) / what(a) for a, b in zip(self.ours, self.yardstick, strict=True))
-        return f"{ratios[0]:.2f}–{ratios[-1]:.2f}"
+    def ratios(self, what: Callable[[Run], float]) -> list[float]:
+        """How many times as fast ours is, pair by pair: the yardstick's time through ours."""
+        return [what(b) / what(a) for a, b in zip(self.ours, self.yardstick, strict=True)]
 
 
 def interleave(
     ours: Callable[[], Run], yardstick: Callable[[], Run], warm: Callable[[], object], pairs: int = PAIRS
 ) -> Pairs:
-    """The first pair is not counted."""
+    """`warm` comes before every run. The first pair is not counted."""
     found = Pairs()
     for number in range(pairs + 1):
         warm()
@@ -124,33 +139,60 @@ def interleave(
     return found
 
 
-def median(values: Sequence[float]) -> float:
-    return statistics.median(values)
+def drop_caches() -> None:
+    """Let the kernel forget what it has read: pages, names and inodes. Of the whole machine; root may."""
+    os.sync()
+    try:
+        Path("/proc/sys/vm/drop_caches").write_text("3\n", encoding="ascii")
+    except PermissionError as error:
+        raise SystemExit("--cold drops the kernel's caches: run it as root") from error
 
 
 def report(name: str, figures: Sequence[Figure], facts: Mapping[str, object]) -> None:
-    """Print a table and leave the same as JSON under the cache, for `benchmarks.page`."""
+    """Print a table; leave the same as JSON and as a chart under the cache. A run of nine pairs or more also
+    renews the chart that the documentation shows.
+    """
+    date = datetime.now(UTC).isoformat(timespec="seconds")
     document = {
         "name": name,
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "date": date,
         "machine": machine(),
         "commit": commit(),
         "facts": dict(facts),
-        "figures": [asdict(figure) | {"reached": figure.reached} for figure in figures],
+        "figures": [_document(figure) for figure in figures],
     }
-    path = cache() / "results" / f"{name}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(document, indent=2) + "\n")
-    print(f"{name}: {document['date']}, {document['machine']}, commit {document['commit']}")
+    places = [cache() / "results"]
+    if min((len(figure.samples) for figure in figures if figure.samples), default=0) >= PAIRS:
+        places.append(CHARTS)
+    told = f"{date[:10]}, commit {commit()}, {machine()}"
+    drawn = chart.draw(f"{name}: {', '.join(map(str, facts.values()))}", told, figures)
+    for place in places:
+        place.mkdir(parents=True, exist_ok=True)
+        (place / f"{name}.svg").write_text(drawn, encoding="utf-8")
+    (places[0] / f"{name}.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    _print(f"{name}: {date}, {machine()}, commit {commit()}", figures, facts)
+
+
+def _document(figure: Figure) -> dict[str, object]:
+    return asdict(figure) | {
+        "reached": figure.reached,
+        "smallest": min(figure.samples, default=figure.value),
+        "largest": max(figure.samples, default=figure.value),
+    }
+
+
+def _print(title: str, figures: Sequence[Figure], facts: Mapping[str, object]) -> None:
+    print(title)
     for key, value in facts.items():
         print(f"  {key}: {value}")
+    print(f"  {'':<46} {'median':>10} {'smallest':>10} {'largest':>10}")
     for figure in figures:
         sign = {True: "reached", False: "MISSED", None: ""}[figure.reached]
-        bound = (
-            "" if figure.target is None else f"{'≥' if figure.better == 'higher' else '≤'} {figure.target:g}"
-        )
+        bound = f"{'≥' if figure.better == 'higher' else '≤'} {figure.target:g}" if figure.target else ""
+        spread = [chart.number(pick(figure.samples)) if figure.samples else "" for pick in (min, max)]
         print(
-            f"  {figure.name:<46} {figure.value:>12,.3f} {figure.unit:<12} {bound:<10} {sign:<8}{figure.note}"
+            f"  {figure.name:<46} {chart.number(figure.value):>10} {spread[0]:>10} {spread[1]:>10} "
+            f"{figure.unit:<10} {bound:<10} {sign:<8}{figure.note}".rstrip()
         )
 
 

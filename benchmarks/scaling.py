@@ -9,15 +9,14 @@ store, which is page cache.
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import subprocess
 import time
 from pathlib import Path
 
 from benchmarks import measure
-from benchmarks.measure import Figure, median
-from benchmarks.migrate import fresh_store, migrate
+from benchmarks.measure import Figure
+from benchmarks.migrate import fresh_store, migrate, options
 from benchmarks.trees import BUCKET, cache, tree
 
 _LOOK_SECONDS = 0.05
@@ -45,10 +44,9 @@ def _private(pid: int) -> int:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = options(__doc__, shapes=False)
     parser.add_argument("--small", type=int, default=20_000)
     parser.add_argument("--large", type=int, default=200_000)
-    parser.add_argument("--pairs", type=int, default=measure.PAIRS)
     wanted = parser.parse_args()
     small, large = tree("inline", wanted.small), tree("inline", wanted.large)
     scanner = measure.scanner()
@@ -66,17 +64,10 @@ def main() -> None:
     times = wanted.large / wanted.small
     wall, cpu = (lambda run: run.wall), (lambda run: run.cpu)
     figures = [
-        Figure(
-            f"wall: {times:g} times the rows",
-            pairs.ratio(wall),
-            "x",
-            1.05 * times,
-            "lower",
-            pairs.spread(wall),
-        ),
-        Figure(f"CPU: {times:g} times the rows", pairs.ratio(cpu), "x", None, "lower", pairs.spread(cpu)),
-        Figure("migrate, small", median([run.wall for run in pairs.ours]), "s"),
-        Figure("migrate, large", median([run.wall for run in pairs.yardstick]), "s"),
+        Figure.of(f"wall: {times:g} times the rows", pairs.ratios(wall), "x", 1.05 * times, "lower"),
+        Figure.of(f"CPU: {times:g} times the rows", pairs.ratios(cpu), "x", None, "lower"),
+        Figure.of("migrate, small", (run.wall for run in pairs.ours), "s"),
+        Figure.of("migrate, large", (run.wall for run in pairs.yardstick), "s"),
         *(Figure(f"{verb}, RssAnon + RssShmem", mib, "MiB", 300.0, "lower") for verb, mib in memory.items()),
     ]
     facts = {"small": wanted.small, "large": wanted.large, "pairs": wanted.pairs}
