@@ -15,7 +15,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +26,11 @@ CLEANUP = "tests/unit/engine/cleanup"
 NAMED = f"{CLEANUP}/test_named_hazards.py"
 OWNER = "tests/unit/engine/test_owner.py"
 LMDB = "tests/unit/stores/test_lmdb_file.py"
-BOUND_SECONDS = 300
+READERS = "tests/unit/stores/test_stale_readers.py"
+ROCKSDB = "tests/unit/stores/test_rocksdb_file.py"
+CONTRACT = "tests/contract/test_store_contract.py"
+AT_ONCE = 2
+BOUND_SECONDS = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +144,20 @@ MUTATIONS = (
         f"{NAMED}::test_a_sweep_over_a_half_read_directory",
     ),
     Mutation(
+        "H14",
+        "stores/lmdb.py",
+        "            self._readers.check()\n",
+        "",
+        f"{READERS}::test_a_reader_killed_inside_a_transaction_does_not_make_the_store_grow",
+    ),
+    Mutation(
+        "H14 table",
+        "stores/lmdb.py",
+        "            self._readers.clear()\n",
+        "",
+        f"{READERS}::test_a_table_full_of_dead_readers_keeps_nobody_from_reading",
+    ),
+    Mutation(
         "H15",
         "stores/lmdb.py",
         "except lmdb.MapFullError as error:",
@@ -165,6 +184,20 @@ MUTATIONS = (
         "if value[_HEADER.size : OVERHEAD] != _seal(drive, full, header, payload):",
         "if False:",
         f"{NAMED}::test_values_under_wrong_keys",
+    ),
+    Mutation(
+        "H19",
+        "stores/table.py",
+        "yield from self._walk(txn, self.long, bytes(value), down, deeper, inner)",
+        "yield from reversed([*self._walk(txn, self.long, bytes(value), down, deeper, inner)])",
+        f"{CONTRACT}::test_keys_of_every_length_keep_the_order_of_their_bytes",
+    ),
+    Mutation(
+        "H20",
+        "metafile.py",
+        "if before.st_size > MAX_META_SIZE:",
+        "if False:",
+        "tests/unit/engine/test_walk.py::test_a_file_beyond_every_limit_is_named_and_not_read",
     ),
     Mutation(
         "H21",
@@ -195,11 +228,25 @@ MUTATIONS = (
         "tests/unit/engine/repair",
     ),
     Mutation(
+        "H24",
+        "stores/writing.py",
+        "known = {full: envelope.unpack(self._drive, full, value) for full, value in stored.items()}",
+        "known = {}",
+        f"{CONTRACT}::test_an_older_generation_never_replaces_a_newer_one",
+    ),
+    Mutation(
         "H25",
         "put_back.py",
         "                times=(row.mtime_ns, row.mtime_ns),\n",
         "",
         f"{CLEANUP}/test_beside_a_server.py",
+    ),
+    Mutation(
+        "H26",
+        "rehearse.py",
+        'if wrong := task.counts["different"]:',
+        "if wrong := 0:",
+        f"{CLEANUP}/test_rehearse.py",
     ),
     Mutation(
         "H27",
@@ -216,6 +263,83 @@ MUTATIONS = (
         "tests/unit/engine/test_walk.py",
     ),
     Mutation(
+        "F1",
+        "cleanup/hold.py",
+        "    identity.hold_identity(task)\n",
+        "",
+        f"{CLEANUP}/test_crash_states.py::test_the_whole_way_survives_a_power_cut_anywhere",
+    ),
+    Mutation(
+        "F2",
+        "stores/envelope.py",
+        'xxhash.xxh3_128_digest(b"\\0".join((drive, full, header)) + payload)',
+        'xxhash.xxh3_128_digest(b"\\0".join((full, header)) + payload)',
+        f"{CLEANUP}/test_corruption.py::test_a_row_of_another_drive_or_key_is_found_by_every_verb",
+    ),
+    Mutation(
+        "F3",
+        "stores/keys.py",
+        "ROOT_SEGMENT = LIMIT - 1",
+        "ROOT_SEGMENT = 65_536",
+        f"{CONTRACT}::test_keys_of_every_length_keep_the_order_of_their_bytes",
+    ),
+    Mutation(
+        "F4",
+        "stores/envelope.py",
+        "if value[_HEADER.size : OVERHEAD] != _seal(drive, full, header, payload):",
+        "if False:",
+        f"{CLEANUP}/test_corruption.py::test_each_damaged_byte_of_a_row_is_found_and_named",
+    ),
+    Mutation(
+        "F5",
+        "stores/rocksdb.py",
+        "        iterator.status()\n",
+        "",
+        f"{ROCKSDB}::test_a_flipped_bit_ends_a_scan_with_an_error_and_not_early",
+    ),
+    Mutation(
+        "F5 count",
+        "stores/reading.py",
+        "        self._compare_entries(before, rows, entries)\n",
+        "",
+        f"{ROCKSDB}::test_rows_that_vanish_with_their_index_are_missed_by_the_count",
+    ),
+    Mutation(
+        "F6",
+        "owner.py",
+        "lock = files.lock_file(path)",
+        "lock = files.lock_file(path, shared=True)",
+        f"{OWNER}::test_a_second_owner_fails_on_the_lock_and_names_the_first",
+    ),
+    Mutation(
+        "F7",
+        "stores/place.py",
+        "if os.path.getsize(path) >= _announced_size(path):",
+        "if True:",
+        f"{LMDB}::test_a_truncated_file_is_an_error_and_not_a_signal",
+    ),
+    Mutation(
+        "F8",
+        "verify.py",
+        "if self.unread:",
+        "if False:",
+        f"{SWEEP}/test_verify.py::test_a_key_that_stays_dirty_makes_it_incomplete",
+    ),
+    Mutation(
+        "F9",
+        "put_back.py",
+        "        for each in staged:\n            files.sync_file(each.path)\n",
+        "",
+        f"{CLEANUP}/test_crash_states.py::test_a_restore_over_older_files_survives_a_power_cut_anywhere",
+    ),
+    Mutation(
+        "F10",
+        "cleanup/directories.py",
+        'if task.dry_run or files.remove_directory(f"{root}/{path}"):',
+        "if True:",
+        f"{CLEANUP}/test_round_trip.py",
+    ),
+    Mutation(
         "lowered ratio",
         "trust.py",
         "    return (order.index(mode.engine), mode.ratio) < (order.index(last[0]), last[1])",
@@ -227,7 +351,7 @@ MUTATIONS = (
         "stores/decide.py",
         "if sweeping and before.row.origin is RowOrigin.KV and before.row.generation >= trust:",
         "if False:",
-        "tests/contract/test_store_contract.py",
+        CONTRACT,
     ),
     Mutation(
         "staged bodies",
@@ -235,13 +359,6 @@ MUTATIONS = (
         "        if self.owner is not None:\n            # Its lock says",
         "        self.fs.trash.clear()\n        if self.owner is not None:\n            # Its lock says",
         "tests/unit/objects/test_modes.py",
-    ),
-    Mutation(
-        "format.json",
-        "cleanup/hold.py",
-        "    identity.hold_identity(task)\n",
-        "",
-        f"{CLEANUP}/test_crash_states.py::test_the_whole_way_survives_a_power_cut_anywhere",
     ),
     Mutation(
         "marker before purge",
@@ -263,19 +380,49 @@ MUTATIONS = (
 def main(wanted: Sequence[str]) -> int:
     """0 if every mutation of the wanted hazards was noticed."""
     chosen = [each for each in MUTATIONS if not wanted or each.hazard.split()[0] in wanted]
-    survivors = []
-    for mutation in chosen:
-        started = time.monotonic()
-        noticed = is_noticed(mutation)
-        print(
-            f"{mutation.hazard:20} {'red' if noticed else 'SURVIVED':9} {time.monotonic() - started:5.0f} s  "
-            f"{mutation.file}: {mutation.test}",
-            flush=True,
-        )
-        if not noticed:
-            survivors.append(mutation.hazard)
-    print(f"{len(chosen)} guards taken out, {len(chosen) - len(survivors)} noticed")
-    return 1 if survivors else 0
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True
+    )
+    started = time.monotonic()
+    require_green({each.test for each in chosen})
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        noticed = list(pool.map(tried, chosen))
+    print(
+        f"{len(chosen)} guards taken out, {sum(noticed)} noticed; "
+        f"{time.monotonic() - started:.0f} s, commit {commit.stdout.strip()}"
+    )
+    return 0 if all(noticed) else 1
+
+
+def tried(mutation: Mutation) -> bool:
+    """One line of the result, as soon as it is known."""
+    started = time.monotonic()
+    noticed = is_noticed(mutation)
+    print(
+        f"{mutation.hazard:20} {'red' if noticed else 'SURVIVED':9} {time.monotonic() - started:5.0f} s  "
+        f"{mutation.file}: {mutation.test}",
+        flush=True,
+    )
+    return noticed
+
+
+def require_green(tests: Collection[str]) -> None:
+    """With every guard in place, since a test that fails anyway notices nothing."""
+    done = pytest(ROOT / "operator", sorted(tests), BOUND_SECONDS * AT_ONCE)
+    if done.returncode != 0:
+        raise SystemExit(f"the tests fail with nothing taken out\n{done.stdout[-2000:]}{done.stderr[-1000:]}")
+
+
+def pytest(package: Path, tests: Sequence[str], seconds: float) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(package), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
+    )
 
 
 def is_noticed(mutation: Mutation) -> bool:
@@ -292,16 +439,11 @@ def is_noticed(mutation: Mutation) -> bool:
             )
         path.write_text(source.replace(mutation.old, mutation.new))
         try:
-            done = subprocess.run(
-                [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", mutation.test],
-                cwd=ROOT,
-                env={**os.environ, "PYTHONPATH": str(package), "PYTHONDONTWRITEBYTECODE": "1"},
-                capture_output=True,
-                text=True,
-                timeout=BOUND_SECONDS,
-            )
+            done = pytest(package, [mutation.test], BOUND_SECONDS)
         except subprocess.TimeoutExpired:
             return True  # a guard may also be what ends a loop
+    if done.returncode < 0:
+        return True  # the signal that the guard was there to prevent
     if done.returncode not in (0, 1):
         raise SystemExit(
             f"{mutation.hazard}: pytest itself failed\n{done.stdout[-2000:]}{done.stderr[-1000:]}"

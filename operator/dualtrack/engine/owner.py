@@ -39,6 +39,7 @@ from dualtrack.engine.stores.protocol import (
     ScrubPage,
     StoreStats,
 )
+from dualtrack.engine.stores.readers import Readers
 from dualtrack.engine.stores.sealed import place_of
 from dualtrack.engine.stripes import Stripes
 from dualtrack.engine.writer import Writer
@@ -190,6 +191,9 @@ class Owner:
 
     def stats(self) -> StoreStats:
         return self.store.stats()
+
+    def readers(self) -> Readers:
+        return self.store.readers()
 
     def digest(self) -> Digest:
         return self.store.digest()

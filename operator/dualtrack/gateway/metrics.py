@@ -45,6 +45,8 @@ _ENGINE_GAUGES = {
     "rustfs_metadata_cache_entries": "Rows in the cache",
     "rustfs_metadata_cache_bytes": "Bytes of the rows in the cache",
     "rustfs_kv_degraded": "1 while the key-value store cannot be used",
+    "rustfs_dual_track_store_reader_behind": "Transactions since the store's oldest reader began",
+    "rustfs_dual_track_store_readers_cleared": "Readers of the store that died while reading",
     "rustfs_dual_track_late_keys": "Keys whose rows lag behind their files longer than the window",
     "rustfs_dual_track_journal_depth": "Keys written to files whose rows are not yet committed",
 }

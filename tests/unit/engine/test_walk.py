@@ -16,7 +16,10 @@ from dualtrack.engine.formats import xlmeta
 from dualtrack.engine.formats.changes import Part, add_version, new_object_version
 from dualtrack.engine.inventory import inventory
 from dualtrack.engine.listing import Found
+from dualtrack.engine.metafile import MAX_META_SIZE
+from dualtrack.engine.native import library
 from dualtrack.engine.rows import Fingerprint
+from dualtrack.engine.sealing import Sealer
 from dualtrack.engine.walk import Cursor, Range
 
 DATA_DIR = "0d0d0d0d-0d0d-0d0d-0d0d-0d0d0d0d0d0d"
@@ -196,6 +199,20 @@ def test_a_directory_that_cannot_be_listed_or_vanished_is_told(
     assert objects(ranges) == ["a/x", "c/x"]
     (failed,) = [r for r in ranges if not r.complete]
     assert (failed.directory, failed.last, failed.problems[0].transient) == ((b"bucket", b"b"), None, True)
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_a_file_beyond_every_limit_is_named_and_not_read(
+    drive: Drive, monkeypatch: pytest.MonkeyPatch, native: bool
+) -> None:
+    put(drive, "a", "huge")
+    os.truncate(f"{drive.path}/bucket/huge/xl.meta", MAX_META_SIZE + 1)
+    if not native:
+        monkeypatch.setattr(library, "library", lambda: None)
+    sealer = Sealer.of(drive.path, drive.drive_id)
+    ranges = list(walk.walk(drive, sealer=sealer))
+    found = [(p.key, p.reason, p.transient) for one in ranges for p in one.problems]
+    assert found == [("huge", "too-large", False)]
 
 
 def test_links_are_named_and_never_followed(drive: Drive, tmp_path: Path) -> None:

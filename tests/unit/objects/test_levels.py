@@ -277,6 +277,7 @@ def test_lazy_drains_what_waited_half_a_window(drive: Path) -> None:
         put(layer, "key", b"third")
         layer.keeping.report(False)
         assert figures.gauges["rustfs_dual_track_late_keys"] == 1
+        assert figures.gauges["rustfs_dual_track_store_reader_behind"] == 0
         assert drain.due() == 1
         found = row(layer)
         assert found is not None

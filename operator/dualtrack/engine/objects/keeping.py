@@ -86,12 +86,14 @@ class Keeping:
             meter.gauge("rustfs_metadata_cache_entries", entries, {})
             meter.gauge("rustfs_metadata_cache_bytes", size, {})
         try:
-            counts = owner.stats().objects
+            counts, readers = owner.stats().objects, owner.readers()
         except KV_ERRORS as error:
             _log.warning("store does not tell its counts error=%s", error)
             return
         present = sum(count for bucket, count in counts.items() if not is_system(bucket))
         meter.gauge("rustfs_objects_in_kv", present, {})
+        meter.gauge("rustfs_dual_track_store_reader_behind", readers.behind, {})
+        meter.gauge("rustfs_dual_track_store_readers_cleared", readers.cleared, {})
 
     def warm(self) -> int:
         """Read the rows of the keys used last before the restart into the cache; how many there are."""

@@ -2,7 +2,8 @@
 
 What it adds to LMDB, which checks nothing and ends keys at 511 bytes: keys of any length in exact order
 (`keys.py`, `table.py`), a look at file and file system before mapping (`place.py`), and short read
-transactions, since one that stays open keeps every old page alive. Durability is LMDB's default (synced at
+transactions, since one that stays open keeps every old page alive (`readers.py` looks after those of others).
+Durability is LMDB's default (synced at
 each commit) and cannot be relaxed. What makes a store of it is in `reading.py` and `writing.py`.
 
 One process opens a store (see `owner.py`); an environment never crosses a fork.
@@ -12,7 +13,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,18 +23,23 @@ import lmdb
 from dualtrack.engine import files
 from dualtrack.engine.stores import envelope, place
 from dualtrack.engine.stores.gate import Gate
+from dualtrack.engine.stores.readers import Readers, ReaderTable
 from dualtrack.engine.stores.table import Table
 from dualtrack.engine.stores.transaction import INDEX, META, ROWS
 from dualtrack.engine.stores.writing import Writing
 from dualtrack.errors import StoreCorruptError, StoreError, StoreFullError
 
 _CHILDREN = b"children"
+_MAX_READERS = 510
+"""More than this process has threads that read; each entry takes 64 bytes."""
 
 
 class LmdbStore(Writing):
     """See `KvStore`. `open_term` must have been called before anything is committed."""
 
-    def __init__(self, env: lmdb.Environment, tables: dict[str, Any]) -> None:
+    def __init__(
+        self, env: lmdb.Environment, tables: dict[str, Any], clock: Callable[[], float] = time.monotonic
+    ) -> None:
         super().__init__("", env.path())
         self._env = env
         self._path = env.path()
@@ -43,9 +50,17 @@ class LmdbStore(Writing):
             META: Table(tables["meta"], None),
         }
         self._gate = Gate()
+        self._readers = ReaderTable(env, env.path(), clock)
 
     @classmethod
-    def open(cls, directory: str, drive_id: str = "", *, map_size: int = 0) -> LmdbStore:
+    def open(
+        cls,
+        directory: str,
+        drive_id: str = "",
+        *,
+        map_size: int = 0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> LmdbStore:
         """Open or create the store in `directory`. An empty `drive_id` accepts a store of any drive."""
         files.ensure_directory(directory)
         place.refuse_unsound(directory)
@@ -56,14 +71,14 @@ class LmdbStore(Writing):
                 map_size=map_size or place.default_map_size(directory),
                 max_dbs=8,
                 readahead=False,
+                max_readers=_MAX_READERS,
                 max_spare_txns=8,
                 mode=0o640,
             )
             try:
-                env.reader_check()
                 names = ("rows", "rows.long", "index", "index.long", "meta")
                 tables = {name: env.open_db(name.encode()) for name in names}
-                store = cls(env, tables)
+                store = cls(env, tables, clock)
                 store.identify(drive_id)
             except BaseException:
                 env.close()
@@ -88,13 +103,26 @@ class LmdbStore(Writing):
 
     @contextmanager
     def _read(self) -> Iterator[_Transaction]:
-        with self._gate.entered(), _translated(self._path), self._env.begin() as txn:
+        with self._gate.entered(), _translated(self._path), self._begin() as txn:
             yield _Transaction(txn, self._tables)
+
+    def _begin(self) -> lmdb.Transaction:
+        try:
+            return self._env.begin()
+        except lmdb.ReadersFullError:
+            self._readers.clear()
+            return self._env.begin()
 
     @contextmanager
     def _write(self) -> Iterator[_Transaction]:
-        with self._gate.entered(), _translated(self._path), self._env.begin(write=True) as txn:
-            yield _Transaction(txn, self._tables)
+        with self._gate.entered(), _translated(self._path):
+            self._readers.check()
+            with self._env.begin(write=True) as txn:
+                yield _Transaction(txn, self._tables)
+
+    def readers(self) -> Readers:
+        with self._gate.entered(), _translated(self._path):
+            return self._readers.now()
 
 
 class _Transaction:

@@ -26,6 +26,7 @@ from dualtrack.errors import DualTrackError
 
 if TYPE_CHECKING:
     from dualtrack.engine.stores.matching import Checks, Held, Matched
+    from dualtrack.engine.stores.readers import Readers
 
 Place = tuple[str, str]
 """(bucket, key)"""
@@ -236,3 +237,6 @@ class OwnedStore(KvStore, Protocol):
     def checks(self, places: Sequence[Place]) -> Checks: ...
 
     def held(self, tick: Callable[[], None]) -> Held: ...
+
+    def readers(self) -> Readers:
+        """How far back the oldest reader holds the store's pages."""

@@ -19,6 +19,7 @@ from dualtrack.engine.stores import envelope, keys
 from dualtrack.engine.stores.comparing import Comparing
 from dualtrack.engine.stores.decide import Change, Counters, decide
 from dualtrack.engine.stores.protocol import Batch, BatchResult, Entries, Place, SealedRows, StoreStats
+from dualtrack.engine.stores.readers import Readers
 from dualtrack.engine.stores.reading import ENTRIES, READ_ROWS, pack_entries
 from dualtrack.engine.stores.sealed import added, count_new, in_order, open_one, to_be_judged
 from dualtrack.engine.stores.transaction import INDEX, META, ROWS, Transaction, WriteTransaction
@@ -237,6 +238,10 @@ class Writing(Comparing):
             capacity,
             size,
         )
+
+    def readers(self) -> Readers:
+        """None to tell of, unless old readers make a store grow."""
+        return Readers()
 
     def _sizes(self) -> tuple[int, int, int]:
         """Bytes used, bytes that there can be (0: cannot be known), bytes on the disk."""
