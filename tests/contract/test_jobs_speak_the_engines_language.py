@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import pytest
 
 from dualtrack.cli.main import parser
+from dualtrack.engine.pace import Pace
+from dualtrack.engine.pacefile import PaceFile, Priority
+from dualtrack.engine.throttle import Zone
 from outside import Operator, world
 
 
@@ -55,6 +59,39 @@ def test_the_sweep_is_told_its_pace(jobs: dict[str, dict[str, object]]) -> None:
     (volume,) = (v for v in template["spec"]["volumes"] if v["name"] == "pace")
     assert volume["configMap"] == {"name": "main-1-sweep-rustfs-0-pace"}
     assert "/etc/dualtrack/pace" in _container(job)["args"]
+
+
+def test_a_running_sweep_follows_every_field_of_its_pace(tmp_path: Path) -> None:
+    """The engine reads what the rollout writes, and reads it again while the sweep runs."""
+    operator = Operator(world())
+    operator.world.job_seconds = 1_000
+    operator.run("FullOut/Sweep")
+    operator.pass_time(20)
+    (config,) = operator.world.configs.values()
+    file = tmp_path / "pace"
+    file.write_text(config["pace"])
+    time = 1_000.0
+    pace = Pace(str(file), None, wall=lambda: time, clock=lambda: time)
+    assert pace.file == PaceFile(1000 * 20 / 700, Priority.ACCESS_FREQUENCY)
+
+    names = ("IoPressure", "CpuPressure", "RequestLatency", "StoreLatency")
+    operator.world.migration["spec"]["sweep"] = {
+        "objectsPerDay": 70,
+        "percentPerWeek": 700,
+        "priority": "Random",
+        "heed": [{"signal": name, "low": n, "high": n + 9} for n, name in enumerate(names)],
+    }
+    operator.pass_time(20)
+    (config,) = operator.world.configs.values()
+    file.write_text(config["pace"])
+    pace.wait()
+    assert pace.file.per_day != 70, "not before the minute is over"
+    time += 61
+    pace.wait()
+    (pod,) = operator.world.pods
+    zones = {name: Zone(n, n + 9) for n, name in enumerate(("ioPressure", "cpuPressure", "p99Ms", "storeMs"))}
+    url = f"http://{pod['status']['podIP']}:9000/metrics"
+    assert pace.file == PaceFile(70, Priority.RANDOM, zones, url)
 
 
 def _container(job: dict[str, object]) -> dict[str, list[str]]:

@@ -184,6 +184,20 @@ FAILURE_WINDOW_COVERS_INTERVAL = rule(
     field=".failureWindowSeconds",
 )
 
+LOW_IS_BELOW_HIGH = rule(
+    "self.low < self.high",
+    "'low: %d is not below high: %d; must be less'.format([self.low, self.high])",
+    computed=True,
+    field=".low",
+)
+REQUEST_LATENCY_IS_PLAIN = rule(
+    "self.target.acknowledgement.scheme == 'HTTP'"
+    " || !self.sweep.heed.exists(h, h.signal == 'RequestLatency')",
+    "spec.sweep.heed: RequestLatency is read from the pods' /metrics over plain HTTP; must be absent with"
+    " spec.target.acknowledgement.scheme HTTPS",
+    field=".sweep.heed",
+)
+
 # ---- gates
 LATENCY_ARGS = rule(
     "self.preset != 'latency-fraction' || (has(self.args) && self.args.size() == 2"

@@ -99,17 +99,43 @@ class SampleCheck(SpecModel):
     """Time between two checks."""
 
 
+class Signal(StrEnum):
+    IO_PRESSURE = "IoPressure"
+    CPU_PRESSURE = "CpuPressure"
+    REQUEST_LATENCY = "RequestLatency"
+    STORE_LATENCY = "StoreLatency"
+
+
+class Heed(SpecModel):
+    """A signal that the sweep gives way to: below `low` it works more, above `high` half as much, and where
+    the signal is gone it goes on at ten objects a second."""
+
+    model_config = ConfigDict(json_schema_extra=cel.rules(cel.LOW_IS_BELOW_HIGH))
+
+    signal: Signal
+    """`IoPressure`, `CpuPressure`: share of the last 10 s in which somebody on the node waited, in per cent.
+    `RequestLatency`: p99 of the server's GET and PUT, in ms. `StoreLatency`: the slowest commit, in ms."""
+    low: Annotated[StrictInt, Field(ge=0, le=3_600_000)]
+    """Below it the sweep works more."""
+    high: Annotated[StrictInt, Field(ge=1, le=3_600_000)]
+    """Above it the sweep works half as much."""
+
+
 class Sweep(SpecModel):
-    """Pace of the migration Jobs, which copy what no write has touched."""
+    """Pace of the migration Jobs, which copy what no write has touched. A running sweep follows an edit
+    within a minute or two."""
 
     concurrency: Annotated[StrictInt, Field(ge=1, le=256)] = 8
-    """Objects read at the same time by one Job."""
+    """At most so many objects are read at the same time by one Job. This version reads one after another, so
+    that every value is kept to."""
     objects_per_day: PositiveCount = 100_000
     """At most so many objects a day; unused days are not saved up."""
     percent_per_week: Annotated[StrictInt, Field(ge=1, le=1_000_000_000)] = 20
     """At most so many percent of the drive's objects a week; over 100 for a sweep of less than a week."""
     priority: Priority = Priority.ACCESS_FREQUENCY
-    """Which buckets come first: `AccessFrequency`, `Size` or `Random`."""
+    """Which buckets come first: `AccessFrequency`, `Size` or `Random`. An edit holds from the next pass."""
+    heed: tuple[Heed, ...] = Field((), max_length=4, json_schema_extra=keyed("signal"))
+    """What the sweep gives way to; a signal that is not listed is not heeded."""
     sample_check: SampleCheck | None = None
     """Comparison of a random sample of rows with their files; absent: none."""
 

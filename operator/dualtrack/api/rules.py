@@ -27,9 +27,9 @@ from dualtrack.api.gates import (
     Preset,
     Severity,
 )
-from dualtrack.api.phases import Jobs, TrafficPhase
+from dualtrack.api.phases import Jobs, Signal, TrafficPhase
 from dualtrack.api.spec import Goal, MigrationSpec, Validation, ValidationPolicy
-from dualtrack.api.target import Driver, Location, TargetKind
+from dualtrack.api.target import Driver, Location, Scheme, TargetKind
 
 _UNSUPPORTED: Final = "is not supported by this version; must be {}"
 _SUFFIXES: Final = {
@@ -65,6 +65,7 @@ def problems(spec: MigrationSpec) -> list[Problem]:
         *_validation(spec.validation),
         *_doubles("spec.phases", (p.name for p in spec.phases)),
         *_phases(spec),
+        *_sweep(spec),
         *_completing(spec),
         *_jobs(spec.jobs),
     ]
@@ -220,6 +221,20 @@ def _phase(phase: TrafficPhase, warmup: int) -> Iterator[Problem]:
     if phase.deadline_seconds < needed:
         remedy = f"can never be met; must be at least warmupSeconds + observationSeconds = {needed}"
         yield Problem(f"{at}.deadlineSeconds", str(phase.deadline_seconds), remedy)
+
+
+def _sweep(spec: MigrationSpec) -> Iterator[Problem]:
+    at = "spec.sweep.heed"
+    yield from _doubles(at, (h.signal for h in spec.sweep.heed))
+    for heed in spec.sweep.heed:
+        if heed.low >= heed.high:
+            yield Problem(f"{at}[{heed.signal}].low", str(heed.low), f"must be below high: {heed.high}")
+        if heed.signal is Signal.REQUEST_LATENCY and spec.target.acknowledgement.scheme is Scheme.HTTPS:
+            remedy = (
+                "is read from the pods' /metrics over plain HTTP; must be absent with"
+                " spec.target.acknowledgement.scheme HTTPS"
+            )
+            yield Problem(at, heed.signal, remedy)
 
 
 def _completing(spec: MigrationSpec) -> Iterator[Problem]:

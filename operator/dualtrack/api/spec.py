@@ -131,7 +131,9 @@ class MigrationSpec(SpecModel):
     """What is asked for."""
 
     model_config = ConfigDict(
-        json_schema_extra=cel.rules(cel.WARMUP_COVERS_QUERIES, cel.INTERVAL_COVERS_SCRAPE)
+        json_schema_extra=cel.rules(
+            cel.WARMUP_COVERS_QUERIES, cel.INTERVAL_COVERS_SCRAPE, cel.REQUEST_LATENCY_IS_PLAIN
+        )
     )
 
     goal: Goal = Field(Goal.KV_ONLY, json_schema_extra=cel.only("spec.goal", "KvOnly"))

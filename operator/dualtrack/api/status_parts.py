@@ -266,7 +266,9 @@ class JobStatus(StatusModel):
     total: Count | None = None
     """Objects expected; absent while unknown."""
     objects_per_day: Count | None = None
-    """Pace that a sweep was last told; absent for other steps."""
+    """Objects a day that a sweep was last told, the slower of its quotas; absent for other steps."""
+    pace: Message | None = None
+    """The pace file that a sweep was last given; absent for other steps."""
     report_digest: Line | None = None
     """Digest of its report."""
     message: Message | None = None

@@ -20,6 +20,7 @@ from dualtrack.config.schema import Values
 _EXPAND: Final = 25
 _WARMUP: Final = 720
 _DEADLINE: Final = 1_209_600
+_PERCENT_PER_WEEK: Final = 20  # the guide's plan for its second phase, of which its file says nothing
 _PRIORITY: Final = {"access_frequency": "AccessFrequency", "size": "Size", "random": "Random"}
 _THRESHOLD: Final = "migration.canary.auto_expand_threshold"
 _FIXED: Final = (
@@ -139,6 +140,7 @@ def _sweep(values: Values, notes: list[str]) -> dict[str, Any]:
     sweep: dict[str, Any] = {
         "concurrency": values["migration.migration.concurrency"],
         "objectsPerDay": values["migration.migration.objects_per_day"],
+        "percentPerWeek": _PERCENT_PER_WEEK,
         "priority": _PRIORITY[str(values["migration.migration.priority_strategy"])],
     }
     if not values["migration.migration.enabled"]:

@@ -5,8 +5,9 @@
               "metricsURL": "http://127.0.0.1:9000/metrics"}}
 
 All are optional. Of the two quotas the slower counts; `percentPerWeek` is of `objects`, or of what the last
-complete sweep counted. A signal under `heed` is heeded, with its zone [low, high] (`throttle.py`); any other
-is not. What is unknown or malformed is named and refused: a misspelt limit must not mean "no limit".
+complete sweep counted, and may be over 100, for a sweep of less than a week. A signal under `heed` is heeded,
+with its zone [low, high] (`throttle.py`); any other is not. What is unknown or malformed is named and
+refused: a misspelt limit must not mean "no limit".
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from dualtrack.engine.throttle import Zone
 from dualtrack.errors import UsageError
 
 SIGNALS = ("ioPressure", "cpuPressure", "p99Ms", "storeMs")
+PERCENT_MOST = 1_000_000_000
 _DAYS_PERCENT = 700  # a week's days, per cent
 
 
@@ -60,7 +62,7 @@ def parse(fields: Any, counted: int | None) -> PaceFile:
     known = {"objectsPerDay", "percentPerWeek", "objects", "priority", "heed"}
     _only(fields, known, "the file")
     per_day = float(_number(fields, "objectsPerDay") or math.inf)
-    percent = _number(fields, "percentPerWeek", most=100)
+    percent = _number(fields, "percentPerWeek", most=PERCENT_MOST)
     if percent is not None:
         objects = _number(fields, "objects") or counted
         if not objects:

@@ -135,6 +135,7 @@ def test_the_slower_of_both_quotas_counts(tmp_path: Path) -> None:
     assert per_day({"percentPerWeek": 20, "objectsPerDay": 50_000, "objects": 3_500_000}) == 50_000
     assert per_day({"percentPerWeek": 20}, counted=350) == 10
     assert per_day({"percentPerWeek": 1, "objects": 3}) == 1
+    assert per_day({"percentPerWeek": 1_400, "objects": 3}) == 6
     with pytest.raises(UsageError, match="of how many"):
         per_day({"percentPerWeek": 20})
 
@@ -143,7 +144,7 @@ def test_the_slower_of_both_quotas_counts(tmp_path: Path) -> None:
     ("fields", "named"),
     [
         ({"objectsPerDya": 5}, "objectsPerDya"),
-        ({"percentPerWeek": 101, "objects": 5}, "percentPerWeek"),
+        ({"percentPerWeek": 1_000_000_001, "objects": 5}, "percentPerWeek"),
         ({"objectsPerDay": True}, "objectsPerDay"),
         ({"priority": "alphabet"}, "alphabet"),
         ({"heed": {"ioPressure": [40, 20]}}, "ioPressure"),

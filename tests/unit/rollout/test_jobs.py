@@ -136,24 +136,49 @@ def test_a_running_sweep_is_told_another_pace_and_only_when_it_changes(at: At) -
     operator.world.job_seconds = 600
     operator.pass_time(20)
     (name,) = (n for n in operator.world.created_jobs if "sweep" in n)
-    share = 1000 * 20 // 700  # 20 % a week of the inventory's 1000 objects, a day
-    assert told(operator, name) == share
+    quotas = {"objectsPerDay": 100_000, "percentPerWeek": 20, "objects": 1000}
+    assert told(operator, name) == {**quotas, "priority": "access_frequency"}
+    assert sweep(operator)["objectsPerDay"] == 1000 * 20 // 700, "the slower of both"
 
     operator.world.configs.clear()
     operator.pass_time(60)
     assert operator.world.configs == {}, "nothing is written while nothing changes"
 
-    operator.world.migration["spec"]["sweep"] = {"objectsPerDay": 7, "percentPerWeek": 20}
+    zone = {"signal": "IoPressure", "low": 20, "high": 40}
+    changed = {"objectsPerDay": 7, "percentPerWeek": 20, "priority": "Size", "heed": [zone]}
+    operator.world.migration["spec"]["sweep"] = changed
     operator.pass_time(20)
-    assert told(operator, name) == 7
+    heed = {"ioPressure": [20, 40]}
+    assert told(operator, name) == {**quotas, "objectsPerDay": 7, "priority": "size", "heed": heed}
     assert sweep(operator)["objectsPerDay"] == 7
-    assert [e.reason for e in operator.world.events].count("PaceChanged") == 1
+    (event,) = (e.message for e in operator.world.events if e.reason == "PaceChanged")
+    assert event == (
+        f"Job {name}: objectsPerDay 7 instead of 100000, priority size instead of access_frequency,"
+        " heed.ioPressure [20, 40] instead of none"
+    )
     assert [n for n in operator.world.created_jobs if "sweep" in n] == [name]
 
 
-def told(operator: Operator, job: str) -> int:
+def test_a_sweep_finds_the_metrics_of_the_pod_that_serves_now(at: At) -> None:
+    operator = at("FullOut/Sweep")
+    operator.world.job_seconds = 600
+    zone = {"signal": "RequestLatency", "low": 20, "high": 50}
+    operator.world.migration["spec"]["sweep"] = {"heed": [zone]}
+    operator.pass_time(20)
+    (name,) = (n for n in operator.world.created_jobs if "sweep" in n)
+    (pod,) = operator.world.pods
+    for address, host in ((pod["status"]["podIP"],) * 2, ("fd00::7", "[fd00::7]"), ("", "no-pod.invalid")):
+        pod["status"]["podIP"] = address
+        operator.step()
+        heed = told(operator, name)["heed"]
+        assert heed == {"p99Ms": [20, 50], "metricsURL": f"http://{host}:9000/metrics"}
+    told_of = [e.message for e in operator.world.events if e.reason == "PaceChanged"]
+    assert len(told_of) == 0, "an address is nobody's choice"
+
+
+def told(operator: Operator, job: str) -> dict[str, Any]:
     config = operator.world.configs[f"{job}-pace"]
-    return int(json.loads(config["pace"])["objectsPerDay"])
+    return dict(json.loads(config["pace"]))
 
 
 def test_progress_is_shown(at: At) -> None:
