@@ -15,6 +15,7 @@ import pytest
 
 from dualtrack.engine.client import OwnerClient
 from dualtrack.engine.digests import DigestSum
+from dualtrack.engine.formats.versions import Kind
 from dualtrack.engine.owner import Owner, OwnerSettings
 from dualtrack.engine.rows import Fingerprint, Generation, Row, RowOrigin, RowState, order
 from dualtrack.engine.server import Server
@@ -22,6 +23,8 @@ from dualtrack.engine.stores import envelope, keys
 from dualtrack.engine.stores.location import locate
 from dualtrack.engine.stores.opening import open_store
 from dualtrack.engine.stores.protocol import Batch, Outcome, Put, SealedRows
+from dualtrack.engine.stores.transaction import ROWS
+from dualtrack.engine.summary import Summary
 from dualtrack.errors import FencedError, OwnerError, StoreCorruptError
 
 MAP = 512 * 1024 * 1024
@@ -319,6 +322,29 @@ def test_rows_of_an_earlier_pass_are_told_apart(store: Any) -> None:
     assert older.rows == (rows[0],)
     assert older.newer == {"b": 1, "c": 1}
     assert store.scan_older(older.last, Generation(1, 2), Generation(0, 0), 100).last is None
+
+
+@pytest.mark.parametrize("store", ["lmdb", "rocksdb", "postgresql"], indirect=True)
+def test_a_damaged_row_refuses_all_but_a_mend(store: Any) -> None:
+    summary = Summary(Kind.OBJECT, 3, 5, 6, "", "STANDARD", False).pack()
+    store.commit(Batch(puts=(Put(row("b", "bad", 1), summary, versions=3),)))
+    put(store, row("b", "good", 1))
+    full = keys.full_key("b", "bad")
+    with store._write() as txn:
+        value = txn.get(ROWS, full)
+        txn.delete(ROWS, full)
+    with store._write() as txn:
+        txn.put(ROWS, full, value[:-1] + b"?")
+    assert put(store, row("b", "bad", 5), row("b", "good", 5, b"2")) == (Outcome.DAMAGED, Outcome.APPLIED)
+    with pytest.raises(StoreCorruptError, match="b/bad"):
+        put(store, row("b", "good", 6, b"3"), row("b", "bad", 6), expect="any")
+    assert store.get("b", "good").data == b"2"
+    older = store.scan_older(None, Generation(1, 5), Generation(0, 0), 100)
+    assert (older.damaged, older.newer) == ((("b", "bad"),), {"b": 1})
+    mended = put(store, row("b", "bad", 2), row("b", "bad", 3, b"4"), expect="mend", versions=2)
+    assert mended == (Outcome.APPLIED, Outcome.APPLIED)
+    assert (store.stats().objects, store.stats().versions) == ({"b": 2}, {"b": 3})
+    assert store.digest().count == 2
 
 
 @pytest.mark.parametrize("store", ["client"], indirect=True)

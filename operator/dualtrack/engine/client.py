@@ -84,10 +84,11 @@ class OwnerClient:
 
     def scan_older(self, after: Place | None, than: Generation, trust: Generation, limit: int) -> Older:
         start = _names([after])[0] if after else None
-        rows, newer, last = self._call("scan_older", start, than.pack(), trust.pack(), limit)
+        rows, newer, last, damaged = self._call("scan_older", start, than.pack(), trust.pack(), limit)
         counts = {os.fsdecode(bucket): count for bucket, count in newer}
         found = tuple(frames.unpack_row(item) for item in rows)
-        return Older(found, counts, (os.fsdecode(last[0]), os.fsdecode(last[1])) if last else None)
+        broken = tuple((os.fsdecode(bucket), os.fsdecode(key)) for bucket, key in damaged)
+        return Older(found, counts, (os.fsdecode(last[0]), os.fsdecode(last[1])) if last else None, broken)
 
     def scan_index(self, bucket: str, prefix: str, after: str | None, limit: int) -> list[tuple[str, bytes]]:
         start = None if after is None else os.fsencode(after)

@@ -32,8 +32,9 @@ def allowed(rows: int) -> int:
     return min(MOST, max(FEW, rows // SHARE))
 
 
-def tombstone(task: Task, start: Generation, *, accept: bool) -> list[Place]:
-    """Tombstones for rows older than the pass (`start`) that have no file. Returns their places.
+def tombstone(task: Task, start: Generation, damaged: set[Place], *, accept: bool) -> list[Place]:
+    """Tombstones for rows older than the pass (`start`) that have no file. Returns their places; those whose
+    rows are damaged go into `damaged` and are left alone.
 
     `IncompleteError` where a bucket would lose more than `allowed`, unless `accept`.
     """
@@ -47,6 +48,7 @@ def tombstone(task: Task, start: Generation, *, accept: bool) -> list[Place]:
         if page.last is None:
             break
         after = page.last
+        damaged.update(page.damaged)
         _confirm(task, page.rows, generation)
         rows.update(page.newer)
         for row in page.rows:

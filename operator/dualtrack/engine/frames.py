@@ -125,7 +125,7 @@ def pack_batch(batch: Batch) -> list[Any]:
 def unpack_batch(item: Sequence[Any]) -> Batch:
     fence, puts, meta, cursor, sealed = item
     for _, _, expect, _ in puts:
-        if expect not in ("older", "any"):
+        if expect not in ("older", "any", "mend"):
             raise OwnerError(f"a put that expects {expect!r} is not known")
     return Batch(
         fence,

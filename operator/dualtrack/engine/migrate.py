@@ -4,7 +4,8 @@ Batch by batch: take a generation; only then list and open files; decode and sum
 compare-and-set, quarantine, pace, cursor} in one transaction. Whatever the server writes meanwhile is newer
 than the batch's generation or marked dirty, so a batch never puts an old row over it: such keys are looked at
 again at the end, and the server's own drain has them by then. What cannot be read is quarantined by name and
-gets a row that points to its file; no row is ever made of a corrupt file.
+gets a row that points to its file; no row is ever made of a corrupt file. A row that the store has damaged is
+left to `mending.py`, and the sweep goes on.
 
 The cursor counts directories and lies in the store beside the rows: a sweep that was killed goes on where its
 last durable batch ended. A pass is complete when every directory was read; only then are rows without files
@@ -25,6 +26,7 @@ from dualtrack.engine.ahead import read_ahead
 from dualtrack.engine.drafts import draft_of_found, resident, settle_journal
 from dualtrack.engine.listing import DirectoryReader, Found, Problem
 from dualtrack.engine.marker import MarkerState
+from dualtrack.engine.mending import Mending
 from dualtrack.engine.owner import Owner
 from dualtrack.engine.owner_api import OwnerApi
 from dualtrack.engine.pace import Pace
@@ -82,6 +84,8 @@ class Sweep:
     state: State = field(init=False)
     known: dict[str, Quarantined] = field(init=False)
     requeue: set[Place] = field(default_factory=set)
+    damaged: set[Place] = field(default_factory=set)
+    mending: Mending = field(init=False)
 
     def run(self) -> None:
         """One pass, or the rest of one. `IncompleteError` where something stayed unread."""
@@ -89,14 +93,21 @@ class Sweep:
         settle_journal(self.task)
         self.state = self._resume()
         self.known = {each.meta_name: each for each in all_quarantined(self.task.owner)}
+        self.mending = Mending(self.task, self.known)
         self.task.scanned = self.state.scanned
         with closing(self._batches()) as batches:
             for generation, ranges in batches:
                 self._commit(generation, ranges)
+                self._mend()
                 self.task.checkpoint()
                 self._rest()
         self._settle_requeued()
         self._finish()
+
+    def _mend(self) -> None:
+        if self.damaged:
+            self.mending.mend(self.damaged)
+            self.damaged.clear()
 
     def _check(self) -> None:
         info = self.task.owner.info()
@@ -127,7 +138,7 @@ class Sweep:
         order = self._order(start)
         # After the generation was taken: a row that comes later is newer, or of a write under way, and its
         # owner will also tell of its deletion.
-        first = not self.task.owner.scan(None, 1)
+        first = self.task.owner.scan_older(None, start, info.trust_floor, 1).last is None
         return State(info.epoch, info.trust_floor.pack().hex(), start.pack().hex(), order=order, first=first)
 
     def _order(self, start: Generation) -> tuple[str, ...]:
@@ -215,10 +226,11 @@ class Sweep:
         self.pace.store_took(time.monotonic() - began)
         for outcome, times in Counter(outcomes).items():
             task.counts[outcome.name.lower()] += times
-        if Outcome.DIRTY in outcomes:
+        if Outcome.DIRTY in outcomes or Outcome.DAMAGED in outcomes:
             places = [*((put.row.bucket, put.row.key) for put in puts), *map(place_of, rows.fulls)]
-            dirty = zip(places, outcomes, strict=True)
-            self.requeue |= {place for place, outcome in dirty if outcome is Outcome.DIRTY}
+            told = list(zip(places, outcomes, strict=True))
+            self.requeue |= {place for place, outcome in told if outcome is Outcome.DIRTY}
+            self.damaged |= {place for place, outcome in told if outcome is Outcome.DAMAGED}
         task.committed = task.counts["applied"]
 
     def _put(self, generation: Generation, found: Found, meta: dict[str, bytes | None]) -> Put:
@@ -269,6 +281,7 @@ class Sweep:
             self.task.checkpoint()
             places, self.requeue = self.requeue, set()
             self._reread(reader, sorted(places))
+            self._mend()
         self.task.counts["still_dirty"] = len(self.requeue)
 
     def _reread(self, reader: DirectoryReader, places: list[Place]) -> None:
@@ -286,16 +299,14 @@ class Sweep:
     def _finish(self) -> None:
         task, state = self.task, self.state
         task.counts["scanned"] = state.scanned
-        if state.unread:
-            self._forget_cursor()
-            raise IncompleteError(
-                f"{state.unread} directories or files of {task.drive.path} could not be read; nothing was "
-                "deleted "
-                "and the sweep does not count as complete: mend them and run migrate again"
-            )
+        self._require_read()
         start = Generation.unpack(bytes.fromhex(state.start))
         task.counts["tombstones"] = 0
-        gone = [] if state.first else departed.tombstone(task, start, accept=self.accept_deletions)
+        gone: list[Place] = []
+        if not state.first:
+            gone = departed.tombstone(task, start, self.damaged, accept=self.accept_deletions)
+            self._mend()
+            self._require_read()
         gone_names = {name for name in map(_name_of, gone) if name in self.known}
         for name in gone_names:
             del self.known[name]
@@ -311,6 +322,14 @@ class Sweep:
         meta: dict[str, bytes | None] = dict.fromkeys(gone_names)
         meta |= {"swept_epoch": str(info.epoch).encode(), "unmended": None}
         task.commit(meta=meta, cursor=(CURSOR, replace(state, done=True).pack()))
+
+    def _require_read(self) -> None:
+        if unread := self.state.unread + self.mending.unread:
+            self._forget_cursor()
+            raise IncompleteError(
+                f"{unread} directories or files of {self.task.drive.path} could not be read; nothing was "
+                "deleted for that, and the sweep does not count as complete: mend them and run migrate again"
+            )
 
     def _forget_cursor(self) -> None:
         """The next run begins a new pass."""

@@ -19,6 +19,8 @@ from dualtrack.engine.listing import Problem
 from dualtrack.engine.owner_api import OwnerApi
 
 PREFIX = "quarantine/"
+STORE = "store"
+"""The reason of an object whose row is damaged, not its file."""
 _PAGE = 1_000
 
 

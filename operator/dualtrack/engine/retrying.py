@@ -2,7 +2,8 @@
 
 What reads well now becomes a row, by the same rules and the same compare-and-set as in a sweep, and leaves
 the quarantine in the same transaction. What does not is counted as one more attempt. A file that is gone is
-left to the next sweep, which alone can tell a deleted object from a drive that is not mounted.
+left to the next sweep, which alone can tell a deleted object from a drive that is not mounted. An object
+whose row is damaged goes the way of `mending.py`.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from collections.abc import Sequence
 from dualtrack.engine.authority import require_files_lead
 from dualtrack.engine.drafts import draft_of_found, resident
 from dualtrack.engine.listing import DirectoryReader, Found, Problem
+from dualtrack.engine.mending import Mending
 from dualtrack.engine.places import object_path
-from dualtrack.engine.quarantine import Quarantined, all_quarantined, quarantined
+from dualtrack.engine.quarantine import STORE, Quarantined, all_quarantined, quarantined
 from dualtrack.engine.rows import Generation, Row
-from dualtrack.engine.stores.protocol import Batch, Place, Put
+from dualtrack.engine.stores.protocol import Batch, Outcome, Place, Put
 from dualtrack.engine.task import Task
 from dualtrack.errors import IncompleteError, RefusedError
 
@@ -32,9 +34,14 @@ def retry(task: Task, places: Sequence[Place] = ()) -> None:
     wanted = sorted(places or known)
     task.total = len(wanted)
     reader = DirectoryReader(task.drive.path)
+    mending = Mending(task, {each.meta_name: each for each in known.values()})
     for start in range(0, len(wanted), BATCH):
         task.checkpoint()
-        _try(task, reader, known, wanted[start : start + BATCH])
+        group = wanted[start : start + BATCH]
+        damaged = [place for place in group if known[place].reason == STORE]
+        damaged += _try(task, reader, known, [place for place in group if place not in damaged])
+        mending.mend(damaged)
+        task.committed = task.counts["mended"]
     if left := len(wanted) - task.counts["mended"]:
         raise IncompleteError(
             f"{left} of {len(wanted)} objects still cannot be read: {'; '.join(task.names[:3])}; mend their "
@@ -44,7 +51,8 @@ def retry(task: Task, places: Sequence[Place] = ()) -> None:
 
 def _try(
     task: Task, reader: DirectoryReader, known: dict[Place, Quarantined], places: Sequence[Place]
-) -> None:
+) -> list[Place]:
+    """Those of them whose row turns out to be damaged are left to whoever mends rows."""
     generation = task.owner.next_generation()
     puts: list[Put] = []
     meta: dict[str, bytes | None] = {}
@@ -68,11 +76,12 @@ def _try(
             tried.append(mended)
     if task.dry_run or not puts:
         task.counts["mended"] += sum(tried) if task.dry_run else 0
-        return
+        return []
     # A key that became dirty just now keeps its old row; its server's drain reads the file again.
-    task.owner.commit(Batch(task.fence, tuple(puts), meta))
-    task.counts["mended"] += sum(tried)
-    task.committed = task.counts["mended"]
+    outcomes = task.owner.commit(Batch(task.fence, tuple(puts), meta)).outcomes
+    left = [outcome is Outcome.DAMAGED for outcome in outcomes]
+    task.counts["mended"] += sum(done and not lost for done, lost in zip(tried, left, strict=True))
+    return [(put.row.bucket, put.row.key) for put, lost in zip(puts, left, strict=True) if lost]
 
 
 def _put(

@@ -10,12 +10,11 @@ from __future__ import annotations
 from datetime import UTC
 
 from dualtrack.engine import trust
-from dualtrack.engine.quarantine import Quarantined
+from dualtrack.engine.quarantine import STORE, Quarantined
 from dualtrack.engine.stores.protocol import Damage, Entries, ScrubPage
 from dualtrack.engine.task import Task
 from dualtrack.errors import StoreCorruptError
 
-REASON = "store"
 QUARANTINE_BATCH = 256
 
 
@@ -66,7 +65,7 @@ def _set_aside(task: Task, damaged: list[Damage]) -> None:
     now = task.now().astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     meta: dict[str, bytes | None] = {}
     for each in damaged:
-        record = Quarantined(each.bucket, each.key, REASON, each.message[:512], "", 1, now, now)
+        record = Quarantined(each.bucket, each.key, STORE, each.message[:512], "", 1, now, now)
         before = task.owner.meta(record.meta_name)
         if before:
             record = record.after(Quarantined.unpack(before))

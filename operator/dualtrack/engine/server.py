@@ -160,7 +160,8 @@ def _scan_older(owner: Owner, after: list[bytes] | None, than: bytes, trust: byt
     found = owner.scan_older(start, *bounds, min(limit, MAX_SCAN))
     newer = [[os.fsencode(bucket), count] for bucket, count in found.newer.items()]
     last = found.last and [os.fsencode(name) for name in found.last]
-    return [[frames.pack_row(row) for row in found.rows], newer, last]
+    damaged = [[os.fsencode(name) for name in place] for place in found.damaged]
+    return [[frames.pack_row(row) for row in found.rows], newer, last, damaged]
 
 
 def _verbs(owner: Owner) -> dict[str, Callable[..., Any]]:

@@ -26,6 +26,7 @@ from dualtrack.engine.migrate import VANISHED
 from dualtrack.engine.owner import Owner
 from dualtrack.engine.owner_api import OwnerInfo
 from dualtrack.engine.pairing import pairs
+from dualtrack.engine.repair.records import REPAIRS
 from dualtrack.engine.sealing import Sealer
 from dualtrack.engine.stores.protocol import Place
 from dualtrack.engine.task import Task
@@ -34,8 +35,6 @@ from dualtrack.errors import DifferenceError, IncompleteError, OwnerError, Refus
 from dualtrack.waivers import list_digest, waiver_id
 
 META = "verified"
-REPAIRS = "repairs"
-"""Meta value: how many objects were ever repaired. It only grows."""
 SUSPECTS = 256
 CHECKPOINT = 1_000
 

@@ -34,12 +34,11 @@ from dualtrack.engine.repair.outcome import (
     versions_of,
 )
 from dualtrack.engine.repair.plan import Cap
-from dualtrack.engine.repair.records import Audit, Repaired
+from dualtrack.engine.repair.records import REPAIRS, Audit, Repaired
 from dualtrack.engine.repair.strategies import Action, Choice, Setting, Strategy, choose
 from dualtrack.engine.rows import Generation, Row
 from dualtrack.engine.stores.protocol import Outcome, Place, Put
 from dualtrack.engine.task import Task
-from dualtrack.engine.verify import REPAIRS
 from dualtrack.errors import DifferenceError, FormatError, IncompleteError
 
 BATCH = 32

@@ -32,6 +32,7 @@ from dualtrack.errors import StoreCorruptError
 FOLDER = f"{CONTROL}/undo/repair"
 RECORD = "repair/"
 AUDIT = "audit/"
+REPAIRS = "repairs"
 _PAGE = 256
 
 

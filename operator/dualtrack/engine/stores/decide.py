@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from dualtrack.engine.rows import Generation, RowOrigin, is_system
 from dualtrack.engine.stores import envelope
 from dualtrack.engine.stores.protocol import Outcome, Place, Put
+from dualtrack.engine.stores.standing import Standing
+from dualtrack.errors import StoreCorruptError
 
 Counters = dict[str, tuple[int, int]]
 
@@ -29,14 +31,17 @@ def decide(
     fulls: Sequence[bytes],
     puts: Sequence[Put],
     known: Mapping[bytes, envelope.Stored],
+    damaged: Mapping[bytes, Standing],
     trust: Generation,
     dirty: Container[Place],
 ) -> tuple[tuple[Outcome, ...], dict[bytes, Change], Counters]:
     """One outcome a put, and what is to be written for those that are applied.
 
-    A later put of the same batch sees the earlier ones.
+    A later put of the same batch sees the earlier ones. `damaged` are rows that are there and cannot be
+    believed: `StoreCorruptError` where a put that is neither a sweep's nor a mend's meets one.
     """
     latest = dict(known)
+    lost = dict(damaged)
     outcomes: list[Outcome] = []
     changes: dict[bytes, Change] = {}
     counters: Counters = {}
@@ -46,17 +51,36 @@ def decide(
             raise ValueError(f"{put.row.bucket} is a system volume: it has no index entry")
         check = envelope.summary_check(drive, full, put.summary)
         after = envelope.Stored(put.row, put.versions if put.row.present else 0, check)
-        outcome = _outcome(put, before, after, trust, dirty)
+        if full in lost:
+            outcome = _over_damage(put, lost[full])
+        else:
+            outcome = _outcome(put, before, after, trust, dirty)
         outcomes.append(outcome)
         if outcome is not Outcome.APPLIED:
             continue
         index = envelope.pack_index(put.summary, check) if put.summary else b""
         value = envelope.pack(drive, full, after.row, after.versions, check)
-        listed = full in known and known[full].summary_check != 0
-        changes[full] = Change(value, index, listed)
+        changes[full] = Change(value, index, _listed(full, known, damaged))
         latest[full] = after
-        _count(counters, before, after)
+        _count(counters, before, after, lost.pop(full, None))
     return tuple(outcomes), changes, counters
+
+
+def _listed(full: bytes, known: Mapping[bytes, envelope.Stored], damaged: Mapping[bytes, Standing]) -> bool:
+    """Whether an index entry lies there before the batch."""
+    if full in damaged:
+        return damaged[full].listed
+    return full in known and known[full].summary_check != 0
+
+
+def _over_damage(put: Put, found: Standing) -> Outcome:
+    match put.expect:
+        case "mend":
+            return Outcome.APPLIED
+        case "older":
+            return Outcome.DAMAGED
+        case "any":
+            raise StoreCorruptError(found.message)
 
 
 def _outcome(
@@ -86,9 +110,13 @@ def _outcome(
     return Outcome.APPLIED
 
 
-def _count(counters: Counters, before: envelope.Stored | None, after: envelope.Stored) -> None:
-    objects = int(after.row.present) - int(before is not None and before.row.present)
-    versions = after.versions - (before.versions if before else 0)
+def _count(
+    counters: Counters, before: envelope.Stored | None, after: envelope.Stored, lost: Standing | None
+) -> None:
+    had_objects, had_versions = (int(before.row.present), before.versions) if before else (0, 0)
+    if lost is not None:
+        had_objects, had_versions = lost.objects, lost.versions
+    objects, versions = int(after.row.present) - had_objects, after.versions - had_versions
     if objects or versions:
         bucket = after.row.bucket
         had = counters.get(bucket, (0, 0))

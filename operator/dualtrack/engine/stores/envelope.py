@@ -171,6 +171,13 @@ def glance(full: bytes, value: bytes) -> tuple[int, int, bytes]:
     return value[3], value[4], generation(value)
 
 
+def counted(value: bytes) -> tuple[bool, int]:
+    """Whether a row that may be damaged calls itself present, and its number of versions. Not verified."""
+    if len(value) < OVERHEAD or value[3] != RowState.PRESENT:
+        return False, 0
+    return True, int(_HEADER.unpack_from(value)[16])
+
+
 def generation(value: bytes) -> bytes:
     """The packed generation of an envelope, which sorts as generations do."""
     return value[6:18]

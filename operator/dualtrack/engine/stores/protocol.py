@@ -10,7 +10,9 @@ Rules of `commit`, all inside that one transaction:
   way the term of the opener must still be the store's term.
 - `Put.expect == "older"` (a sweep): applied only where no row is stored, or an older one that a file backs,
   and the key is not dirty. `"any"` (somebody who holds the key's stripe lock): a dirty key and a KV-origin
-  row are no obstacle. In both a row never goes back to a lower generation.
+  row are no obstacle. In both a row never goes back to a lower generation. A damaged row, whose generation
+  nobody knows, is `DAMAGED` to the first and refuses the batch of the second (`StoreCorruptError`); only
+  `"mend"` overwrites it: as `"any"`, by somebody who has read the file under that lock (`mending.py`).
 - Counters of present objects and versions, the meta values and the cursor change with the rows or not at all.
 """
 
@@ -40,6 +42,8 @@ class Outcome(IntEnum):
     DIRTY = 3
     #: The same content is already stored at a trusted generation; nothing was written.
     SAME = 4
+    #: The stored row does not match its check, so it may be newer; nothing was written.
+    DAMAGED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,7 @@ class Put:
 
     row: Row
     summary: bytes = b""
-    expect: Literal["older", "any"] = "older"
+    expect: Literal["older", "any", "mend"] = "older"
     versions: int = 1
 
 
@@ -166,11 +170,13 @@ class Older:
     """A page of rows as a look for rows of another pass sees it: those of an earlier generation, whole and
     verified; of the others only how many there are in each bucket. `last`: where the next page starts; None
     at the end. Tombstones, and rows that only the KV holds, are left out as long as they may be trusted.
+    `damaged` are those whose damage was met.
     """
 
     rows: tuple[Row, ...]
     newer: Mapping[str, int]
     last: Place | None
+    damaged: tuple[Place, ...] = ()
 
 
 class KvStore(Protocol):

@@ -80,16 +80,20 @@ class Reading:
         bound, floor = than.pack(), trust.pack()
         rows: list[Row] = []
         newer: Counter[bytes] = Counter()
+        damaged: list[Place] = []
         for full, value in page:
-            state, origin, generation = envelope.glance(full, value)
-            if generation >= floor and (state == RowState.TOMBSTONE or origin == RowOrigin.KV):
-                continue
-            if generation < bound:
-                rows.append(envelope.unpack(self._drive, full, value).row)
-            elif state != RowState.TOMBSTONE:
-                newer[full[: full.find(b"\0")]] += 1
+            try:
+                state, origin, generation = envelope.glance(full, value)
+                if generation >= floor and (state == RowState.TOMBSTONE or origin == RowOrigin.KV):
+                    continue
+                if generation < bound:
+                    rows.append(envelope.unpack(self._drive, full, value).row)
+                elif state != RowState.TOMBSTONE:
+                    newer[full[: full.find(b"\0")]] += 1
+            except StoreCorruptError:
+                damaged.append(keys.split_full(full))
         counts = {os.fsdecode(bucket): count for bucket, count in newer.items()}
-        return Older(tuple(rows), counts, keys.split_full(page[-1][0]))
+        return Older(tuple(rows), counts, keys.split_full(page[-1][0]), tuple(damaged))
 
     def _page(self, txn: Transaction, start: bytes, limit: int) -> list[tuple[bytes, bytes]]:
         """Raw rows after `start`, at most `limit`, and not much more than `READ_BYTES`."""

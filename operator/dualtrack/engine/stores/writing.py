@@ -22,6 +22,7 @@ from dualtrack.engine.stores.protocol import Batch, BatchResult, Entries, Place,
 from dualtrack.engine.stores.readers import Readers
 from dualtrack.engine.stores.reading import ENTRIES, READ_ROWS, pack_entries
 from dualtrack.engine.stores.sealed import added, count_new, in_order, open_one, to_be_judged
+from dualtrack.engine.stores.standing import standing, unpack_all
 from dualtrack.engine.stores.transaction import INDEX, META, ROWS, Transaction, WriteTransaction
 from dualtrack.errors import DualTrackError, FencedError, StoreCorruptError, StoreVersionError
 
@@ -168,13 +169,18 @@ class Writing(Comparing):
         judged = to_be_judged(sealed, stored, dirty)
         puts = (*batch.puts, *(open_one(self._drive, sealed, number) for number in judged))
         fulls += [sealed.fulls[number] for number in judged]
-        known = {full: envelope.unpack(self._drive, full, value) for full, value in stored.items()}
+        known, broken = unpack_all(self._drive, stored)
+        index = txn.get_many(INDEX, broken) if broken else {}
+        damaged = {
+            full: standing(self._drive, full, stored[full], index.get(full), message)
+            for full, message in broken.items()
+        }
         floor = self._get_meta(txn, "trust_floor")
         trust = Generation.unpack(floor) if floor else ZERO
-        outcomes, changes, counters = decide(self._drive, fulls, puts, known, trust, dirty)
+        outcomes, changes, counters = decide(self._drive, fulls, puts, known, damaged, trust, dirty)
         entries = self._entries(txn)
         self._apply(txn, changes)
-        new = sum(full not in known for full in changes)
+        new = sum(full not in stored for full in changes)
         listed = sum(bool(change.index) - change.unlist for change in changes.values())
         if len(judged) < len(sealed):
             unjudged = self._apply_new(txn, sealed, judged)
