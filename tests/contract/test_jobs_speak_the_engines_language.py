@@ -15,8 +15,8 @@ from outside import Operator, world
 
 
 @pytest.fixture(scope="module")
-def jobs() -> dict[str, dict[str, object]]:
-    """Every Job of the whole way forward and of the whole way back, by name."""
+def ways() -> tuple[Operator, Operator]:
+    """The whole way forward, and the whole way back from the soak."""
     operator = Operator(world())
     back = None
     while operator.place != "Complete/Watching":
@@ -29,7 +29,19 @@ def jobs() -> dict[str, dict[str, object]]:
     assert back is not None
     back.command("rollback.1.r1")
     back.run("RolledBack/")
-    return {**operator.world.jobs, **back.world.jobs}
+    return operator, back
+
+
+@pytest.fixture(scope="module")
+def complete(ways: tuple[Operator, Operator]) -> Operator:
+    return ways[0]
+
+
+@pytest.fixture(scope="module")
+def jobs(ways: tuple[Operator, Operator]) -> dict[str, dict[str, object]]:
+    """Every Job of both ways, by name."""
+    forward, back = ways
+    return {**forward.world.jobs, **back.world.jobs}
 
 
 def test_every_job_is_a_command_that_the_engine_takes(jobs: dict[str, dict[str, object]]) -> None:
@@ -49,8 +61,20 @@ def test_every_job_is_a_command_that_the_engine_takes(jobs: dict[str, dict[str, 
         "cleanup",
         "snapshot",
         "restore",
+        "report",
         "ledger",
     }
+
+
+def test_the_command_that_checks_the_report_is_one_that_the_engine_takes(complete: Operator) -> None:
+    report = complete.status["report"]
+    program, *words = report["check"].split()
+    parsed = parser(words).parse_args(words)
+    assert (program, parsed.verb, parsed.step) == ("dualtrack", "report", "check")
+    assert (parsed.report, parsed.root) == (report["path"], report["root"])
+    made = _container(complete.world.jobs["main-1-report-rustfs-0"])["args"]
+    assert made[made.index("--out") + 1] == report["path"]
+    assert (parsed.drive, parsed.store) == tuple(made[made.index(n) + 1] for n in ("--drive", "--store"))
 
 
 def test_the_sweep_is_told_its_pace(jobs: dict[str, dict[str, object]]) -> None:

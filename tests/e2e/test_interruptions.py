@@ -27,6 +27,7 @@ STEPS = [
     "Snapshot",
     "Purge",
     "RemoveDirectories",
+    "Report",
     "Ledger",
 ]
 

@@ -251,6 +251,7 @@ class World:
             },
             "digest": "xxh3:00aa",
             "reportDigest": "blake3:11bb",
+            **({"root": "blake2b:" + 64 * "a"} if args[1] == "report" else {}),
             "drive": {
                 "deploymentID": "dep-1",
                 "driveID": "drive-1",

@@ -36,6 +36,7 @@ PLACES = [
     "Completing/Snapshot",
     "Completing/Purge",
     "Completing/RemoveDirectories",
+    "Completing/Report",
     "Completing/Ledger",
     "Complete/Watching",
 ]
@@ -61,6 +62,7 @@ VERBS = [
     "snapshot",
     "cleanup purge",
     "cleanup directories",
+    "report",
     "ledger",
 ]
 

@@ -23,6 +23,7 @@ from dualtrack.api.status_parts import (
     PauseStatus,
     PendingApproval,
     PhaseTiming,
+    ReportStatus,
     RollbackStatus,
     SampleStatus,
     SwitchStatus,
@@ -84,6 +85,8 @@ class MigrationStatus(StatusModel):
     """What a person is asked; absent when nothing is."""
     sample: SampleStatus | None = None
     """The last sampled check; absent before the first of this attempt."""
+    report: ReportStatus | None = None
+    """The report at the end, by its root; absent before."""
     ledger: LedgerStatus | None = None
     """The books at the end: inodes before and after, rows, digests."""
     timings: tuple[PhaseTiming, ...] | None = Field(None, max_length=32, json_schema_extra=keyed("phase"))

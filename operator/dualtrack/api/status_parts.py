@@ -335,6 +335,21 @@ class SampleStatus(StatusModel):
     """At most so many objects in a million differ, at 95 % confidence, by this check alone."""
 
 
+class ReportStatus(StatusModel):
+    """The report at the end: what the drive and its store hold, in a form that anybody can check."""
+
+    time: Time | None = None
+    """When it was made."""
+    root: Line | None = None
+    """Its root digest. Kept here, where whoever can write the file cannot reach it."""
+    objects: Count | None = None
+    """Objects that it speaks of."""
+    path: Line | None = None
+    """Where it lies, as the drive is mounted in the target's container; a page for people is beside it."""
+    check: Message | None = None
+    """The command that proves or refutes it, for a container that has the drive mounted there."""
+
+
 class LedgerStatus(StatusModel):
     """The books at the end."""
 

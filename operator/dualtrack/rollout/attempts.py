@@ -31,6 +31,7 @@ def begin(draft: Draft) -> bool:
         pause=None,
         rollback=None,
         pending_approval=None,
+        report=None,
         ledger=None,
         sample=None,
         timings=None,

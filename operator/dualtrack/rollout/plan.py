@@ -41,6 +41,7 @@ class Step(StrEnum):
     SNAPSHOT = "Snapshot"
     PURGE = "Purge"
     REMOVE_DIRECTORIES = "RemoveDirectories"
+    REPORT = "Report"
     LEDGER = "Ledger"
     WATCHING = "Watching"
     # the way back
@@ -151,11 +152,12 @@ FROM_CUT_OVER: Final = (
     Step.SNAPSHOT,
     Step.PURGE,
     Step.REMOVE_DIRECTORIES,
+    Step.REPORT,
     Step.LEDGER,
     Step.WATCHING,
 )
 """From these steps on the file system may lack writes."""
-FROM_PURGE: Final = (Step.PURGE, Step.REMOVE_DIRECTORIES, Step.LEDGER, Step.WATCHING)
+FROM_PURGE: Final = (Step.PURGE, Step.REMOVE_DIRECTORIES, Step.REPORT, Step.LEDGER, Step.WATCHING)
 """From these steps on the store may be the only copy."""
 
 
@@ -203,12 +205,18 @@ def _completing(spec: MigrationSpec) -> tuple[Station, ...]:
         (Step.SNAPSHOT, Work(("snapshot", "--to", SNAPSHOT_DIRECTORY), snapshot=True), 0),
         (Step.PURGE, Work(("cleanup", "purge", "--snapshot", SNAPSHOT_DIRECTORY), snapshot=True), 0),
         (Step.REMOVE_DIRECTORIES, Work(("cleanup", "directories")), 0),
+        (Step.REPORT, Work(("report", "--out", report_path(spec), "--detail", "ranges")), 0),
         (Step.LEDGER, Work(("ledger",)), 0),
     )
     return tuple(Station(FixedPhase.COMPLETING, step, task, seconds) for step, task, seconds in tasks)
 
 
 SNAPSHOT_DIRECTORY: Final = "/snapshot"
+
+
+def report_path(spec: MigrationSpec) -> str:
+    """Where the report of the drive goes: beside its store, which it speaks of."""
+    return f"{spec.drives[0].mount_path}/.dualtrack/report.json"
 
 
 def reach(spec: MigrationSpec, phase: str, step: str) -> Reach:

@@ -6,14 +6,17 @@ nobody has waived, a marker that is not where it was put. Then the migration pau
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Any, Final
 
 from dualtrack.api.conditions import Reason
-from dualtrack.api.status_parts import DriveStatus, LedgerStatus
+from dualtrack.api.status_parts import DriveStatus, LedgerStatus, ReportStatus
 from dualtrack.rollout import jobs, kube, waived
 from dualtrack.rollout.draft import Draft
-from dualtrack.rollout.plan import Step, Work
+from dualtrack.rollout.plan import Step, Work, report_path
 from dualtrack.rollout.world import JsonObject
+
+_ROOT: Final = re.compile(r"[a-z0-9]{1,32}:[0-9a-f]{64,128}")
 
 
 def accept(draft: Draft, step: Step, work: Work, result: JsonObject) -> bool:
@@ -30,6 +33,8 @@ def accept(draft: Draft, step: Step, work: Work, result: JsonObject) -> bool:
             f"{repaired} objects were repaired since the last clean verification; know their cause",
             "Warning",
         )
+    if step is Step.REPORT:
+        _report(draft, result)
     if step is Step.LEDGER:
         _ledger(draft, result)
     return True
@@ -51,6 +56,12 @@ def _objection(draft: Draft, step: Step, work: Work, result: JsonObject) -> tupl
         return (
             Reason.JOB_FAILED,
             f"drive {name}: its marker is {kube.dig(drive, 'marker')} in place of {work.verb[-1]}",
+        )
+    if step is Step.REPORT and _root(result) is None:
+        return (
+            Reason.JOB_FAILED,
+            "the report ended well and does not say its root: use one version of operator and engine, then"
+            " resume",
         )
     if step in (Step.FULL_VERIFY, Step.FINAL_VERIFY):
         return waived.objection(draft, result)
@@ -94,6 +105,25 @@ def _drive(draft: Draft, step: Step, result: JsonObject) -> None:
         update["inodes_used_before"] = _count(result, "inodes")
     after = before.model_copy(update=update)
     draft.set(drives=(*(d for d in drives if d.name != name), after))
+
+
+def _report(draft: Draft, result: JsonObject) -> None:
+    """The root is published here, out of the reach of whoever could write the report anew."""
+    path, root = report_path(draft.spec), _root(result)
+    drive = draft.spec.drives[0].mount_path
+    check = (
+        f"dualtrack engine report check {path} --drive {drive} --store {drive}/.dualtrack/store --root {root}"
+    )
+    draft.set(
+        report=ReportStatus(
+            time=draft.now, root=root, objects=_count(result, "objects"), path=path, check=check
+        )
+    )
+
+
+def _root(result: JsonObject) -> str | None:
+    root = kube.text(kube.dig(result, "root"), 256)
+    return root if root is not None and _ROOT.fullmatch(root) else None
 
 
 def _ledger(draft: Draft, result: JsonObject) -> None:

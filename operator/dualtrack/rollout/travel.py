@@ -38,7 +38,7 @@ def enter(
         _close(draft, before)
         draft.set(phase=station.phase, phase_start_time=draft.now, paused_seconds=0)
         draft.record(before, station.phase, cause, actor=actor, message=message, evidence=evidence)
-        draft.event(cause, f"{before or 'new'} → {station.phase}")
+        draft.event(cause, f"{before or 'new'} → {station.phase}{_proof(draft, station.phase)}")
         _reached(draft, station.phase)
     draft.set(step=station.step.value, step_start_time=draft.now, pending_approval=None)
     if isinstance(station.task, WarmUp) or (
@@ -102,6 +102,14 @@ def _close(draft: Draft, phase: str) -> None:
     )
     others = tuple(t for t in draft.status.timings or () if t.phase != phase)
     draft.set(timings=(*others, entry)[-_TIMINGS_LIMIT:])
+
+
+def _proof(draft: Draft, phase: str) -> str:
+    """What the event of the last transition says beside it: how to check what was reached."""
+    report = draft.status.report
+    if phase != FixedPhase.COMPLETE or report is None:
+        return ""
+    return f"; report {report.root}; check: {report.check}"
 
 
 def finished(phase: str) -> bool:

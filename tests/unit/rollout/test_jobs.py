@@ -181,6 +181,20 @@ def told(operator: Operator, job: str) -> dict[str, Any]:
     return dict(json.loads(config["pace"]))
 
 
+@pytest.mark.parametrize("root", [None, "", "blake2b:short", "blake2b:" + 64 * "a" + "; rm -r /"])
+def test_a_report_that_says_no_root_pauses_and_is_made_again(at: At, root: str | None) -> None:
+    operator = at("Completing/Report")
+    operator.step()
+    operator.world.advance(60)
+    operator.world.jobs["main-1-report-rustfs-0"]["_result"]["root"] = root
+    operator.step()
+    assert "does not say its root" in operator.status["pause"]["message"]
+    assert "report" not in operator.status
+    operator.command(f"resume.1.{operator.status['pause']['id']}")
+    operator.run("Complete/")
+    assert operator.status["report"]["root"] == "blake2b:" + 64 * "a"
+
+
 def test_progress_is_shown(at: At) -> None:
     operator = at("FullOut/Sweep")
     operator.world.job_seconds = 100

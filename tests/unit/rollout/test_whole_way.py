@@ -29,6 +29,10 @@ def test_the_whole_way_to_complete(way: dict[str, Operator]) -> None:
     assert operator.condition("Ready")["status"] == "True"
     assert operator.condition("PointOfNoReturn")["reason"] == "KvIsOnlyCopy"
     assert operator.status["ledger"]["rows"] == 1100
+    report = operator.status["report"]
+    assert report["root"] == "blake2b:" + 64 * "a"
+    last = [e.message for e in operator.world.events if e.message.startswith("Completing → Complete")]
+    assert last == [f"Completing → Complete; report {report['root']}; check: {report['check']}"]
     assert operator.status["drives"][0]["marker"] == "Purged"
     assert [t["phase"] for t in operator.status["timings"]] == [
         "Pending",

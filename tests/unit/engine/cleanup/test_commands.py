@@ -45,6 +45,24 @@ def test_a_store_beside_the_drive_goes_all_the_way_with_a_warning(
     assert marker.read(str(small.drive)).state is MarkerState.FS_AUTHORITATIVE
 
 
+def test_the_report_after_the_purge_is_proven_by_its_root_and_by_no_other(small, tmp_path: Path) -> None:
+    result = tmp_path / "result.json"
+    where = ["--drive", str(small.drive), "--store", str(small.store)]
+    for step in ("hold", "purge", "directories"):
+        snapshot = ["--snapshot", str(tmp_path / "snapshot")] if step == "purge" else []
+        if step == "purge":
+            assert main(["engine", "snapshot", *where, "--to", str(tmp_path / "snapshot")]) == 0
+        assert main(["engine", "cleanup", step, *where, *snapshot, "--server-stopped"]) == 0
+    report = f"{small.drive}/.dualtrack/report.json"
+    made = ["--out", report, "--detail", "ranges", "--result-file", str(result)]
+    assert main(["engine", "report", *where, *made]) == 0
+    told = json.loads(result.read_bytes())
+    assert told["counts"]["objects"] > 0
+    check = ["engine", "report", "check", report, *where, "--root"]
+    assert main([*check, told["root"]]) == 0
+    assert main([*check, "blake2b:" + 64 * "0"]) == 51
+
+
 def test_a_missing_store_is_no_empty_one(small, tmp_path: Path) -> None:
     where = ["--drive", str(small.drive), "--store", str(tmp_path / "typo")]
     assert main(["engine", "restore", *where]) == 2
