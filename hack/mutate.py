@@ -354,6 +354,22 @@ MUTATIONS = (
         CONTRACT,
     ),
     Mutation(
+        "half a write",
+        "objects/kv_only.py",
+        "            token = self.kv.keeper.mark(bucket, key)\n            self.kv.put(",
+        "            token = None\n            self.kv.put(",
+        "tests/unit/engine/checks/test_beside_writers.py"
+        "::test_a_write_on_the_way_back_that_has_its_row_and_not_yet_its_file_is_none",
+    ),
+    Mutation(
+        "file behind row",
+        "objects/keeping.py",
+        "follow = opened.plane.follow if isinstance(opened.plane, ReturningPlane) else None",
+        "follow = None",
+        "tests/unit/objects/test_levels_and_crashes.py"
+        "::test_a_write_that_is_killed_anywhere_happened_or_did_not[returning-eventual-large-s]",
+    ),
+    Mutation(
         "staged bodies",
         "objects/opening.py",
         "        if self.owner is not None:\n            # Its lock says",

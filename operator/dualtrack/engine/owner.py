@@ -51,6 +51,7 @@ DRAIN_GROUP = 32
 REPLACED = "replaced"
 """A file in a store that `rebuild` has put aside."""
 _log = logging.getLogger(__name__)
+Follow = Callable[[str, str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,22 +287,29 @@ class Owner:
         read: Callable[[str, str], RowDraft | None],
         limit: int = DRAIN_BATCH,
         chosen: Sequence[Place] | None = None,
+        follow: Follow | None = None,
     ) -> int:
         """Bring up to `limit` dirty keys, or those `chosen`, into the store; returns how many were settled.
 
         `read(bucket, key)` reads the key's file as it is now; None says that there is none, which becomes a
-        tombstone. An OSError from it leaves that key dirty. Stripe locks keep writers out meanwhile, so a
-        mark is cleared only when the file that it announced has been read.
+        tombstone. Where the row is later than its file, it stays, and `follow(bucket, key)`, if given, brings
+        the file up to it. An OSError from either leaves that key dirty. Stripe locks keep writers out
+        meanwhile, so a mark is cleared only when the file that it announced has been read.
         """
         places = self.dirty_places(limit) if chosen is None else chosen[:limit]
         settled = 0
         for start in range(0, len(places), DRAIN_GROUP):
             group = places[start : start + DRAIN_GROUP]
             with self.stripes.locked(group):
-                settled += self._drain_group(group, read)
+                settled += self._drain_group(group, read, follow)
         return settled
 
-    def _drain_group(self, places: Sequence[Place], read: Callable[[str, str], RowDraft | None]) -> int:
+    def _drain_group(
+        self,
+        places: Sequence[Place],
+        read: Callable[[str, str], RowDraft | None],
+        follow: Follow | None,
+    ) -> int:
         """Read these keys' files and commit their rows in one flush; the caller holds their stripes."""
         assert self._journal is not None
         marks: list[tuple[Token, ...]] = []
@@ -312,9 +320,9 @@ class Owner:
         for place in places:
             tokens = self._journal.tokens(place)
             if tokens and rows_lead and self._only_in_row(place, files_taken=files_taken):
-                _log.warning("drain bucket=%s key=%s: the row is later and stays", *place)
-                self._journal.clear(tokens)
-                kept += 1
+                if _followed(place, follow):
+                    self._journal.clear(tokens)
+                    kept += 1
                 continue
             put = self._row_of_file(place, read) if tokens else None
             if put is not None:
@@ -376,6 +384,18 @@ class Owner:
             self._journal.close()
         if self._lock is not None:
             os.close(self._lock)
+
+
+def _followed(place: Place, follow: Follow | None) -> bool:
+    """Whether nothing more is to be done for a row that is later than its file."""
+    _log.warning("drain bucket=%s key=%s: the row is later and stays", *place)
+    try:
+        if follow is not None:
+            follow(*place)
+    except OSError as error:
+        _log.warning("drain bucket=%s key=%s error=%s: its file stays behind its row, dirty", *place, error)
+        return False
+    return True
 
 
 def lock_store(location: Location, *, replaced_too: bool = False) -> int | None:

@@ -18,6 +18,7 @@ PLANES = [
     ("kv_primary/1/true", "eventual"),
     ("kv_primary/1/true", "strong"),
     ("kv_only", "eventual"),
+    ("returning", "eventual"),
 ]
 
 

@@ -55,7 +55,7 @@ class Drain:
     """`step` settles what is dirty now; `start` does so in a thread until `stop`.
 
     The thread leaves a key alone for `defer` seconds, so that one that is written again and again costs one
-    row.
+    row. `follow` is of a plane whose rows lead (see `Owner.drain`).
     """
 
     def __init__(
@@ -65,10 +65,12 @@ class Drain:
         report: Callable[[bool], None],
         wanted: threading.Event,
         defer: float = 0.0,
+        follow: Callable[[str, str], None] | None = None,
     ) -> None:
         self._keeper = keeper
         self._defer = defer
         self._read = draft_reader(fs, keeper)
+        self._follow = follow
         self._report = report
         self._wanted = wanted
         self._stopping = False
@@ -77,7 +79,7 @@ class Drain:
     def step(self) -> int:
         """Settle all that is dirty, as far as it goes; how many keys that were."""
         total = 0
-        while settled := self._keeper.drain(self._read, BATCH):
+        while settled := self._keeper.drain(self._read, BATCH, None, self._follow):
             total += settled
         return total
 
@@ -85,7 +87,7 @@ class Drain:
         """Settle what has waited long enough."""
         settled = 0
         while places := self._keeper.dirty_since(time.monotonic() - self._defer)[:BATCH]:
-            count = self._keeper.drain(self._read, BATCH, places)
+            count = self._keeper.drain(self._read, BATCH, places, self._follow)
             settled += count
             if count < len(places):
                 break  # some stay dirty: they are tried again at the next turn

@@ -19,7 +19,7 @@ from dualtrack.engine.drive import Drive
 from dualtrack.engine.mode import Engine
 from dualtrack.engine.objects import warmup
 from dualtrack.engine.objects.drain import Drain
-from dualtrack.engine.objects.kv_only import OnlyPlane
+from dualtrack.engine.objects.kv_only import OnlyPlane, ReturningPlane
 from dualtrack.engine.objects.kv_track import KV_ERRORS
 from dualtrack.engine.objects.levels import Level
 from dualtrack.engine.objects.opening import Opened
@@ -37,8 +37,9 @@ class Keeping:
         self._failing = False
         self._ending = threading.Event()
         self._count = threading.Thread(target=self._count_files, name="count-files", daemon=True)
+        follow = opened.plane.follow if isinstance(opened.plane, ReturningPlane) else None
         self.drain = (
-            Drain(opened.owner, opened.fs, self.report, opened.marked, _deferred(opened, settings))
+            Drain(opened.owner, opened.fs, self.report, opened.marked, _deferred(opened, settings), follow)
             if opened.owner is not None and opened.mode.ratio > 0
             else None
         )
@@ -53,8 +54,8 @@ class Keeping:
             left = self._opened.owner.info().journal_depth if self._opened.owner else 0
             if left:
                 raise StoreError(
-                    f"{left} files on {self._opened.drive.path} are newer than their rows and unreadable; "
-                    "see what keeps them from being read, then start again"
+                    f"{left} keys on {self._opened.drive.path} differ between file and row, and their files "
+                    "cannot be read or written; see what keeps them from it, then start again"
                 )
         self.report(False)
         if self._settings.drain:

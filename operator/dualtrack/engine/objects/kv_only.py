@@ -13,8 +13,8 @@ from contextlib import contextmanager
 
 from dualtrack.engine.formats.xlmeta import XlMeta
 from dualtrack.engine.objects.cursors import RowVersions
-from dualtrack.engine.objects.documents import Track, data_directories
-from dualtrack.engine.objects.errors import Unavailable
+from dualtrack.engine.objects.documents import Track, data_directories, decode_meta
+from dualtrack.engine.objects.errors import ObjectError, Unavailable
 from dualtrack.engine.objects.fs_track import FsTrack, meta_file
 from dualtrack.engine.objects.index_check import IndexCheck
 from dualtrack.engine.objects.kv_track import KV_ERRORS, NO_REFERENCES, KvTrack, References
@@ -123,22 +123,49 @@ class ReturningPlane(OnlyPlane):
     """`kv_primary/1/false` on a drive whose marker says `KvOnly` or `Purged`: on the way back.
 
     The row is still the truth, because not every file has been restored; each write leaves a file, too. The
-    file is staged durably first, so that after the row's commit only a rename can fail.
+    file is staged durably first, so that after the row's commit only a rename can fail. The key is dirty in
+    between: a verification waits for it, and whoever starts after a crash has the file follow its row, since
+    a restore may have been past it.
     """
 
     def commit(self, bucket: str, key: str, meta: XlMeta, data: bytes, references: References) -> None:
         staged = self.fs.guarded(lambda: self.fs.stage_meta(data), bucket, key)
         try:
+            token = self.kv.keeper.mark(bucket, key)
             self.kv.put(bucket, key, meta, data, None, references)
             status = self.fs.commit_meta(bucket, key, staged)
         except BaseException:
             self.fs.discard_staged(staged)
             raise
         self.kv.put(bucket, key, meta, data, meta_file(data, status), references)
+        self.kv.keeper.clear(token)
 
     def erase(self, bucket: str, key: str, references: References = NO_REFERENCES) -> None:
+        with _answering(bucket, key):
+            token = self.kv.keeper.mark(bucket, key)
         super().erase(bucket, key, references)
         self.fs.remove(bucket, key)
+        self.kv.keeper.clear(token)
+
+    def follow(self, bucket: str, key: str) -> None:
+        """Bring the file of a dirty key up to its row, which is later. A file that may be later than the row
+        is left to whoever restores or verifies. `OSError` if it cannot be done now. The caller holds the
+        key's stripe."""
+        row = self.kv.get(bucket, key)
+        if row is None or row.origin is not RowOrigin.KV or row.state is RowState.FS_RESIDENT:
+            return
+        try:
+            file = self.fs.read(bucket, key)
+            same = file is not None and row.present and file.data == row.data
+            if file is not None and not same and file.fingerprint.mtime_ns > row.mtime_ns:
+                return
+            if row.present:
+                file = file if same else self.fs.write(bucket, key, row.data)
+                self.kv.put(bucket, key, decode_meta(row.data, bucket, key), row.data, file)
+            else:
+                self.fs.remove(bucket, key)
+        except ObjectError as error:
+            raise OSError(str(error)) from error
 
 
 @contextmanager

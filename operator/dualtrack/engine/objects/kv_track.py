@@ -82,6 +82,7 @@ class Keeper(Protocol):
         read: Callable[[str, str], RowDraft | None],
         limit: int,
         chosen: Sequence[Place] | None = None,
+        follow: Callable[[str, str], None] | None = None,
     ) -> int: ...
 
 
