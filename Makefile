@@ -54,7 +54,7 @@ manifests: venv ## Write the CRD, the chart's copy of it and manifests/install.y
 
 .PHONY: unit
 unit: venv ## Tests that need no cluster (minutes)
-	.venv/bin/pytest tests/unit tests/property tests/contract tests/chart
+	.venv/bin/pytest -n auto --dist worksteal tests/unit tests/property tests/contract tests/chart
 
 .PHONY: test
 test: check ## Everything that must pass, a whole run on a real cluster included

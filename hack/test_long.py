@@ -1,69 +1,86 @@
 """`make test-long`: run the long suites, and record what they did in docs/internals/test-long.md.
 
-The page is a record of the last full run, so it is written only when every suite ran: arguments go to pytest
-and make a partial run, which records nothing.
+Two lanes side by side, because one is long by the clock and the other by its work: the suites that run for a
+time, and all others. The page is a record of the last full run, so it is written only when every suite ran:
+arguments go to pytest and make a partial run in one lane, which records nothing.
 """
 
 from __future__ import annotations
 
-import re
+import os
+import random
 import subprocess
 import sys
+import tempfile
 import time
 import xml.etree.ElementTree as ET
 from datetime import UTC, datetime
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+SUITES = ROOT / "tests" / "long"
 PAGE = ROOT / "docs" / "internals" / "test-long.md"
 MARK = "<!-- written by make test-long -->"
+TIMED = ("test_soak.py", "test_state_machine.py")
 
 
 def main(arguments: list[str]) -> int:
     """Run; 0 only if every suite passed."""
-    report = ROOT / ".cache" / "test-long.xml"
-    report.parent.mkdir(exist_ok=True)
+    os.environ.setdefault("DUALTRACK_SEED", str(random.SystemRandom().randrange(1 << 32)))
+    if arguments:
+        return subprocess.run([sys.executable, "-m", "pytest", str(SUITES), *arguments], cwd=ROOT).returncode
     begun, started = datetime.now(UTC), time.monotonic()
-    command = [sys.executable, "-m", "pytest", "tests/long", f"--junitxml={report}", *arguments]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as run:
-        assert run.stdout is not None
-        lines: list[str] = []
-        for line in run.stdout:
-            print(line, end="", flush=True)
-            lines.append(line.rstrip())
-    if not arguments:
-        record(report, begun, time.monotonic() - started, lines)
-    return run.returncode
-
-
-def record(report: Path, begun: datetime, seconds: float, lines: list[str]) -> None:
-    """Replace the page's record by this run's."""
     commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
+        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.strip()
-    rows = "\n".join(f"| {name} | {seconds:.0f} s | {result} |" for name, seconds, result in cases(report))
+    timed = [SUITES / name for name in TIMED]
+    others = sorted(set(SUITES.glob("test_*.py")) - set(timed))
+    lanes = [start(number, suites) for number, suites in enumerate((timed, others))]
+    failed = [run.wait() for run, _ in lanes]
+    record([report for _, report in lanes], commit, begun, time.monotonic() - started)
+    return max(failed)
+
+
+def start(lane: int, suites: list[Path]) -> tuple[subprocess.Popen[bytes], Path]:
+    """One pytest over these suites; it and the report that it will write."""
+    report = ROOT / ".cache" / f"test-long-{lane}.xml"
+    report.parent.mkdir(exist_ok=True)
+    report.unlink(missing_ok=True)
+    # A folder of its own: pytest removes old ones of the shared place, and two that begin at once meet there.
+    home = tempfile.mkdtemp(prefix=f"dualtrack-long-{lane}-")
+    options = ["-v", "-o", "junit_family=xunit1", f"--junitxml={report}", f"--basetemp={home}"]
+    command = [sys.executable, "-m", "pytest", *options, *map(str, suites)]
+    return subprocess.Popen(command, cwd=ROOT), report
+
+
+def record(reports: list[Path], commit: str, begun: datetime, seconds: float) -> None:
+    """Replace the page's record by this run's."""
+    found = [case for report in reports if report.exists() for case in ET.parse(report).iter("testcase")]
+    rows = "\n".join(
+        f"| {name(case)} | {float(case.get('time', 0)):.0f} s | {result(case)} |" for case in found
+    )
+    told = "\n".join(
+        f"- {line.get('value')}"
+        for case in found
+        for line in case.iter("property")
+        if line.get("name") == "told"
+    )
     text = (
-        f"{MARK}\n\nRun of {begun:%Y-%m-%d %H:%M} UTC at commit `{commit}`, {seconds / 60:.0f} minutes.\n\n"
-        f"| test | time | result |\n|---|---|---|\n{rows}\n\n```\n{summary(lines)}\n```\n"
+        f"{MARK}\n\nRun of {begun:%Y-%m-%d %H:%M} UTC at commit `{commit}`, {seconds / 60:.0f} minutes, "
+        f"seed {os.environ['DUALTRACK_SEED']}.\n\n| test | time | result |\n|---|---|---|\n{rows}\n\n{told}\n"
     )
     head = PAGE.read_text().split(MARK)[0]
     PAGE.write_text(head + text)
 
 
-def cases(report: Path) -> list[tuple[str, float, str]]:
-    """(test, seconds, result) of each, as pytest wrote them down."""
-    found = []
-    for case in ET.parse(report).iter("testcase"):
-        result = next((child.tag for child in case if child.tag in ("failure", "error", "skipped")), "passed")
-        name = f"{case.get('classname', '').rsplit('.', 1)[-1]}::{case.get('name')}"
-        found.append((name, float(case.get("time", 0)), result))
-    return found
+def name(case: ET.Element) -> str:
+    """A test's name as the page has it."""
+    return f"{case.get('classname', '').rsplit('.', 1)[-1]}::{case.get('name')}"
 
 
-def summary(lines: list[str]) -> str:
-    """What the suites told of themselves: seeds and counts."""
-    start = next((number for number, line in enumerate(lines) if re.search("- long suites -", line)), None)
-    return "\n".join(lines[start + 1 :]) if start is not None else ""
+def result(case: ET.Element) -> str:
+    """What became of it, as pytest wrote it down."""
+    return next((child.tag for child in case if child.tag in ("failure", "error", "skipped")), "passed")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import importlib.util
 import os
 import random
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -51,9 +52,14 @@ def minutes():
 
 
 @pytest.fixture
-def tell():
-    """A line for the summary at the end."""
-    return _told.append
+def tell(record_property: Callable[[str, object], None]):
+    """A line for the summary at the end, and for the report of the run."""
+
+    def line(text: str) -> None:
+        _told.append(text)
+        record_property("told", text)
+
+    return line
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
