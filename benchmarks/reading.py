@@ -20,8 +20,7 @@ from benchmarks import measure
 from benchmarks.measure import Figure
 from benchmarks.migrate import fresh_store, migrate
 from benchmarks.trees import BUCKET, tree
-from dualtrack.cli.engine_inventory import json_lines
-from dualtrack.engine.export import exported
+from dualtrack.engine.export import exported_lines
 from dualtrack.engine.owner import Owner, OwnerSettings
 from dualtrack.engine.summary import Summary
 
@@ -58,7 +57,7 @@ def figures_of(owner: Owner) -> list[Figure]:
             owner.get(BUCKET, key)
 
     def export() -> int:
-        return sum(1 for _ in json_lines(exported(owner, [])))
+        return sum(lines.count(b"\n") for lines in exported_lines(owner, []))
 
     found: list[Figure] = []
     for name, work, scale, unit, target in (

@@ -8,14 +8,14 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from dualtrack.cli.engine_inventory import json_lines
 from dualtrack.cli.versions_out import TABULAR, add_out_argument, write_versions
 from dualtrack.engine.entries import Entry, json_text
-from dualtrack.engine.export import exported
+from dualtrack.engine.export import exported, exported_lines
 from dualtrack.engine.inventory import Tally
+from dualtrack.engine.jsonlines import json_lines
 from dualtrack.engine.owner import OwnerSettings
 from dualtrack.engine.owner_api import OwnerApi
 from dualtrack.engine.session import connect
@@ -60,18 +60,29 @@ def run(arguments: argparse.Namespace) -> int:
     """
     resident: list[str] = []
 
-    def versions() -> Iterator[Entry]:
+    @contextmanager
+    def connected() -> Iterator[list[OwnerApi]]:
         with ExitStack() as stack:
-            owners = [
+            yield [
                 stack.enter_context(connect(None, store, OwnerSettings(), client_only=arguments.client_only))
                 for store in arguments.store
             ]
+
+    def versions() -> Iterator[Entry]:
+        with connected() as owners:
             if len(owners) == 1:
                 yield from exported(owners[0], resident)
             else:
                 yield from _of_sets(owners, arguments.store, resident)
 
-    write_versions(arguments, versions(), json_lines)
+    def lines() -> Iterator[bytes]:
+        if len(arguments.store) > 1:
+            yield from json_lines(versions())
+            return
+        with connected() as owners:
+            yield from exported_lines(owners[0], resident)
+
+    write_versions(arguments, versions(), lines())
     for name in resident:
         print(f"not in the store: {json.dumps(json_text(name))}", file=sys.stderr)
     if resident:

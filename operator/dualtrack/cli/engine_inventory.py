@@ -14,15 +14,15 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING
 
 from dualtrack.cli.jobresult import Outcome, add_job_arguments, write_result
 from dualtrack.cli.versions_out import TABULAR, add_out_argument, write_versions
 from dualtrack.engine.drive import Drive
-from dualtrack.engine.entries import Entry, json_text
+from dualtrack.engine.entries import json_text
 from dualtrack.engine.inventory import Counts, Tally, count_inodes, inventory
+from dualtrack.engine.jsonlines import json_lines
 from dualtrack.engine.sets.topology import group
 from dualtrack.engine.sets.view import DriveSource, SetView
 from dualtrack.errors import IncompleteError, UsageError
@@ -74,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         found = (entry for bucket in wanted for entry in view.entries(bucket, tally))
     if arguments.format in ("jsonl", *TABULAR):
-        write_versions(arguments, found, json_lines)
+        write_versions(arguments, found, json_lines(found))
     else:
         for _ in found:
             pass
@@ -84,13 +84,6 @@ def run(arguments: argparse.Namespace) -> int:
         sys.stdout.write(summary_json(tally) if arguments.format == "summary" else table(tally))
     sys.stdout.flush()
     return _report(arguments, view, tally)
-
-
-def json_lines(entries: Iterable[Entry]) -> Iterator[str]:
-    # One encoder for all: `json.dumps` makes one for each call that names separators.
-    encode = json.JSONEncoder(separators=(",", ":")).encode
-    for entry in entries:
-        yield encode(entry.to_json()) + "\n"
 
 
 def summary_json(tally: Tally) -> str:

@@ -9,7 +9,7 @@ import argparse
 import importlib
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -20,16 +20,17 @@ from dualtrack.engine.entries import Entry
 from dualtrack.errors import UsageError
 
 TABULAR = ("csv", "parquet")
-Lines = Callable[[Iterable[Entry]], Iterable[str]]
 
 
 def add_out_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="FILE", help="write to this file, not to standard output")
 
 
-def write_versions(arguments: argparse.Namespace, entries: Iterable[Entry], json_lines: Lines) -> None:
-    """All of them, in the format that was asked for. `UsageError` for Parquet on a terminal or without its
-    extra, before anything is read.
+def write_versions(
+    arguments: argparse.Namespace, entries: Iterable[Entry], json_lines: Iterable[bytes]
+) -> None:
+    """All of them, in the format that was asked for: `json_lines` are the same versions for JSON. Only one of
+    the two is read. `UsageError` for Parquet on a terminal or without its extra, before anything is read.
     """
     if arguments.format == "parquet":
         parquet = importlib.import_module("dualtrack.engine.parquet")
@@ -38,19 +39,15 @@ def write_versions(arguments: argparse.Namespace, entries: Iterable[Entry], json
         with _target(arguments.out) as target:
             parquet.write(entries, target)
         return
-    lines = csv_lines(entries) if arguments.format == "csv" else json_lines(entries)
-    if not arguments.out:
-        for line in lines:
-            sys.stdout.write(line)
-        sys.stdout.flush()
-        return
+    lines = (line.encode() for line in csv_lines(entries)) if arguments.format == "csv" else json_lines
     with _target(arguments.out) as target:
-        target.writelines(line.encode() for line in lines)
+        target.writelines(lines)
 
 
 @contextmanager
 def _target(out: str | None) -> Iterator[BinaryIO]:
     if not out:
+        sys.stdout.flush()
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return

@@ -26,6 +26,7 @@ from dualtrack.engine.stores.protocol import (
     Digest,
     Entries,
     Older,
+    PackedRow,
     Place,
     ScrubPage,
     StoreStats,
@@ -81,6 +82,10 @@ class OwnerClient:
     def scan(self, after: Place | None, limit: int) -> list[Row]:
         start = _names([after])[0] if after else None
         return [frames.unpack_row(item) for item in self._call("scan", start, limit)]
+
+    def scan_packed(self, after: Place | None, limit: int) -> list[PackedRow]:
+        start = _names([after])[0] if after else None
+        return [(full, value) for full, value in self._call("scan_packed", start, limit)]
 
     def scan_older(self, after: Place | None, than: Generation, trust: Generation, limit: int) -> Older:
         start = _names([after])[0] if after else None

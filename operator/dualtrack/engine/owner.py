@@ -34,6 +34,7 @@ from dualtrack.engine.stores.protocol import (
     Older,
     Outcome,
     OwnedStore,
+    PackedRow,
     Place,
     Put,
     ScrubPage,
@@ -174,6 +175,9 @@ class Owner:
 
     def scan(self, after: Place | None, limit: int) -> list[Row]:
         return self.store.scan(after, limit)
+
+    def scan_packed(self, after: Place | None, limit: int) -> list[PackedRow]:
+        return self.store.scan_packed(after, limit)
 
     def scan_older(self, after: Place | None, than: Generation, trust: Generation, limit: int) -> Older:
         return self.store.scan_older(after, than, trust, limit)

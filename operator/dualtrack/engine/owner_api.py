@@ -17,6 +17,7 @@ from dualtrack.engine.stores.protocol import (
     BatchResult,
     Digest,
     Older,
+    PackedRow,
     Place,
     ScrubPage,
     StoreStats,
@@ -60,6 +61,9 @@ class OwnerApi(Protocol):
 
     def scan(self, after: Place | None, limit: int) -> list[Row]:
         """Rows of every state after `after`, in order. May return fewer than `limit`; empty means the end."""
+
+    def scan_packed(self, after: Place | None, limit: int) -> list[PackedRow]:
+        """The same rows as the store holds them, verified by nobody yet: whoever opens them does that."""
 
     def scan_older(self, after: Place | None, than: Generation, trust: Generation, limit: int) -> Older:
         """See `KvStore.scan_older`."""

@@ -154,6 +154,11 @@ def _commit(owner: Owner, item: list[Any]) -> bytes:
     return frames.pack_result(owner.commit(batch))
 
 
+def _scan_packed(owner: Owner, after: list[bytes] | None, limit: int) -> list[Any]:
+    start = _places([after])[0] if after else None
+    return list(owner.scan_packed(start, min(limit, MAX_SCAN)))
+
+
 def _scan_older(owner: Owner, after: list[bytes] | None, than: bytes, trust: bytes, limit: int) -> list[Any]:
     start = _places([after])[0] if after else None
     bounds = Generation.unpack(than), Generation.unpack(trust)
@@ -212,6 +217,7 @@ def _verbs(owner: Owner) -> dict[str, Callable[..., Any]]:
         "stats": stats,
         "get_many": get_many,
         "scan": scan,
+        "scan_packed": partial(_scan_packed, owner),
         "scan_older": partial(_scan_older, owner),
         "scan_index": scan_index,
         "meta_scan": meta_scan,

@@ -72,6 +72,7 @@ static void read_meta_usr(cursor *c, body *b)
 
     if (read_nil(c))
         return;
+    b->user = *c;
     for (uint32_t count = read_map(c); count && !c->bad; count--) {
         span key = read_str(c), value = read_str(c);
 

@@ -14,6 +14,7 @@ typedef struct {
     int64_t size;
     int64_t parts, part_sizes, actual_sizes;
     span etag, storage_class;
+    cursor user; /* stands at the map of MetaUsr, which was found sound; nowhere if there is none */
     int inline_marker;
 } body;
 

@@ -28,7 +28,7 @@ ABSENT, SEALED, ASK = 0, 1, 2
 UNUSUAL, TOO_LARGE = 1, 2
 MOST_ITEMS = 1_000
 
-_INTERFACE = 1 << 16 | envelope.SCHEMA << 8 | summary.SCHEMA
+_INTERFACE = 2 << 16 | envelope.SCHEMA << 8 | summary.SCHEMA
 _ITEM = struct.Struct("=9I")
 _NAME_ROOM = 8 * 1024 * 1024
 _ARENA_ROOM = 16 * 1024 * 1024

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 Place = tuple[str, str]
 """(bucket, key)"""
 
+PackedRow = tuple[bytes, bytes]
+"""(full key, envelope with its payload), as a store holds them"""
+
 
 class Outcome(IntEnum):
     APPLIED = 1
@@ -186,6 +189,9 @@ class KvStore(Protocol):
 
     def scan(self, after: Place | None, limit: int) -> list[Row]:
         """Rows of every state after `after`, in order. May return fewer than `limit`; empty means the end."""
+
+    def scan_packed(self, after: Place | None, limit: int) -> list[PackedRow]:
+        """The same rows as they lie in the store, verified by nobody yet: whoever opens them does that."""
 
     def scan_older(self, after: Place | None, than: Generation, trust: Generation, limit: int) -> Older:
         """The rows after `after`, at most about `limit`, told apart by generation. `trust` is the floor."""

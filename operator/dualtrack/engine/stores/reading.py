@@ -21,7 +21,7 @@ from itertools import islice, takewhile
 from dualtrack.engine.digests import DigestSum
 from dualtrack.engine.rows import Generation, Row, RowOrigin, RowState
 from dualtrack.engine.stores import envelope, keys
-from dualtrack.engine.stores.protocol import Digest, Entries, Older, Place, ScrubPage
+from dualtrack.engine.stores.protocol import Digest, Entries, Older, PackedRow, Place, ScrubPage
 from dualtrack.engine.stores.scrubbing import check_page
 from dualtrack.engine.stores.transaction import INDEX, META, ROWS, Transaction
 from dualtrack.errors import StoreCorruptError
@@ -68,9 +68,12 @@ class Reading:
         ]
 
     def scan(self, after: Place | None, limit: int) -> list[Row]:
-        with self._read() as txn:
-            page = self._page(txn, keys.full_key(*after) if after else b"", limit)
+        page = self.scan_packed(after, limit)
         return [envelope.unpack(self._drive, full, value).row for full, value in page]
+
+    def scan_packed(self, after: Place | None, limit: int) -> list[PackedRow]:
+        with self._read() as txn:
+            return self._page(txn, keys.full_key(*after) if after else b"", limit)
 
     def scan_older(self, after: Place | None, than: Generation, trust: Generation, limit: int) -> Older:
         with self._read() as txn:
