@@ -57,7 +57,8 @@ static uint8_t *put_etag(uint8_t *at, span etag, uint8_t *flags)
 
         if (high < 0 || low < 0)
             parts = -1;
-        digest[i] = (uint8_t)(high << 4 | low);
+        else
+            digest[i] = (uint8_t)(high << 4 | low);
     }
     if (parts < 0) {
         *flags |= TEXT_ETAG;
