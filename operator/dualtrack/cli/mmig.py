@@ -124,6 +124,8 @@ async def show(read: Callable[[], Awaitable[Migration]], *, watch: bool, timeout
             await asyncio.sleep(1)
             migration = await read()
             live.update(mmig_view.render(migration))
+    if not console.is_terminal:
+        console.line()  # where nothing is live, the last picture comes without the end of its line
     return 0 if migration["status"]["phase"] == "Complete" else 1
 
 

@@ -144,9 +144,9 @@ def jobs(rows: Sequence[Mapping[str, Any]], limit: int = 6) -> RenderableType:
     if not rows:
         return Text("")
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for title in ("job", "step", "state"):
+    for title in ("job", "state"):  # the step is in the name
         table.add_column(title, no_wrap=True)  # whoever reads a name wants to type it
-    table.add_column("progress", justify="right")
+    table.add_column("progress", justify="right", no_wrap=True)
     table.add_column("")
     for job in rows[-limit:]:
         state = job.get("state", "-")
@@ -156,7 +156,6 @@ def jobs(rows: Sequence[Mapping[str, Any]], limit: int = 6) -> RenderableType:
         progress = count(total or scanned) if ended else f"{count(scanned)} of {count(total)}"
         table.add_row(
             job.get("name", ""),
-            job.get("step", ""),
             Text(state, style=JOB_STYLE.get(state, "")),
             progress,
             Text(job.get("message") or "", style="dim", overflow="ellipsis", no_wrap=True),

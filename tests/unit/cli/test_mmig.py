@@ -92,10 +92,13 @@ def narrow(picture: Any) -> str:
     return paper.getvalue()
 
 
-def test_names_of_jobs_can_be_copied_from_a_narrow_terminal() -> None:
+def test_names_of_jobs_can_be_copied_from_a_narrow_terminal_and_their_progress_read() -> None:
     name = "rustfs-main-1-remove-directories-rustfs-0"
-    job = {"name": name, "step": "RemoveDirectories", "state": "Complete", "message": "x" * 90}
-    assert name in narrow(mmig_view.render(migration(jobs=[job]), NOW))
+    job = {"name": name, "step": "RemoveDirectories", "state": "Running", "message": "x" * 90}
+    job |= {"scanned": 1_210_332, "total": 9_310_500}
+    text = narrow(mmig_view.render(migration(jobs=[job]), NOW))
+    assert name in text
+    assert "1,210,332 of 9,310,500" in text
 
 
 def test_the_history_says_when_and_why() -> None:
