@@ -22,12 +22,14 @@ from dualtrack.engine import blake, files
 from dualtrack.engine.journal import Journal
 from dualtrack.engine.objects.levels import Level
 from dualtrack.engine.objects.types import Attributes, Content
+from dualtrack.engine.orphans.collecting import collect
 from dualtrack.engine.stores.lmdb import LmdbStore
-from layers import Body, opened
+from layers import Body, opened, orphans_task
 
 STEPS: dict[str, tuple[Any, str]] = {
     "stage": (files, "write_new"),
     "rename": (files, "rename"),
+    "move": (files, "rename_exclusive"),
     "unlink": (files, "unlink"),
     "rmdir": (files, "remove_directory"),
     "sync": (files, "sync_directory"),
@@ -79,6 +81,9 @@ def operate(order: dict[str, Any], trace: int) -> None:
             content = order["content"].encode() * order["times"]
             named = Content(blake.digest(content).hex(), len(content))
             layer.put_known("bucket", order["key"], named, Attributes())
+        elif order["operation"] == "collect":
+            with orphans_task(layer, order["hours"]) as task:
+                collect(task)
         else:
             layer.delete("bucket", order["key"])
         os._exit(0)

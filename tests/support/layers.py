@@ -8,12 +8,14 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 from dualtrack.engine import marker
 from dualtrack.engine.drive import Drive
+from dualtrack.engine.lock import DriveLock, known_fence
 from dualtrack.engine.marker import MarkerState
 from dualtrack.engine.migrate import Sweep
 from dualtrack.engine.mode import Engine, Mode
@@ -126,6 +128,28 @@ def sweep(layer: ObjectLayer) -> None:
     run_id = str(uuid.uuid4())
     task = Task(Drive.open(layer.opened.drive.path), "", owner, owner.begin(run_id, 0), run_id)
     Sweep(task, Pace(None, None)).run()
+
+
+@contextmanager
+def orphans_task(layer: ObjectLayer, hours: float, **changes: Any) -> Iterator[Task]:
+    """A task beside the server that the layer is, so many hours later."""
+    owner, drive = layer.opened.owner, layer.opened.drive.path
+    assert owner is not None
+    run_id = str(uuid.uuid4())
+    fence = max(owner.begin(run_id, 0), known_fence(drive) + 1)
+    owner.begin(run_id, fence)
+    with DriveLock.acquire(drive, fence, run_id) as lock:
+        yield Task(
+            Drive.open(drive),
+            "",
+            owner,
+            fence,
+            run_id,
+            client_only=True,
+            lock=lock,
+            now=lambda: datetime.now(UTC) + timedelta(hours=hours),
+            **changes,
+        )
 
 
 def md5(content: bytes) -> str:
