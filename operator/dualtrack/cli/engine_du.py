@@ -10,10 +10,9 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from dualtrack.cli.looking import add_look_arguments, columns, human, looking, printable
-from dualtrack.engine.browse.keys import Key, chosen, keys, versions
+from dualtrack.engine.browse.keys import Browsed, Key, chosen, keys, versions
 from dualtrack.engine.browse.usage import Usage, every_version, latest, usage
 from dualtrack.engine.entries import json_text
-from dualtrack.engine.look import Look
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
@@ -70,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _usage(arguments: argparse.Namespace, store: Look) -> Iterator[Usage]:
+def _usage(arguments: argparse.Namespace, store: Browsed) -> Iterator[Usage]:
     for bucket, prefix in chosen(store, arguments.path):
         found = (each for each in keys(store, bucket, prefix) if isinstance(each, Key))
         counted = every_version(versions(store, found)) if arguments.versions else latest(found)

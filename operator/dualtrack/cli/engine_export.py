@@ -83,8 +83,11 @@ def run(arguments: argparse.Namespace) -> int:
             yield from exported_lines(owners[0], resident)
 
     write_versions(arguments, versions(), lines())
+    what = "not in the store" if len(arguments.store) == 1 else "undecided"
     for name in resident:
-        print(f"not in the store: {json.dumps(json_text(name))}", file=sys.stderr)
+        print(f"{what}: {json.dumps(json_text(name))}", file=sys.stderr)
+    if resident and len(arguments.store) > 1:
+        raise IncompleteError(f"{len(resident)} things cannot be decided: {resident[0]}")
     if resident:
         stores = ", ".join(str(locate(store)) for store in arguments.store)
         raise IncompleteError(f"{len(resident)} objects of {stores} are quarantined, in their files")
@@ -98,5 +101,6 @@ def _of_sets(owners: Sequence[OwnerApi], stores: Sequence[str], resident: list[s
     for bucket in view.buckets():
         yield from view.entries(bucket, tally)
     resident += [problem.message for problem in tally.problems]
+    resident += view.deployment.blind()
     for note in view.notes():
         print(json.dumps(json_text(note), ensure_ascii=False).strip('"'), file=sys.stderr)

@@ -9,9 +9,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from dualtrack.cli.looking import add_look_arguments, columns, day, human, looking, printable
-from dualtrack.engine.browse.keys import CommonPrefix, Key, buckets, chosen, keys, versions
+from dualtrack.engine.browse.keys import Browsed, CommonPrefix, Key, chosen, counts, keys, versions
 from dualtrack.engine.entries import KINDS, Entry, json_text, rfc3339
-from dualtrack.engine.look import Look
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
@@ -48,21 +47,17 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _buckets(arguments: argparse.Namespace, store: Look) -> None:
-    stats = store.stats()
-    names = buckets(store)
+def _buckets(arguments: argparse.Namespace, store: Browsed) -> None:
     if arguments.format == "jsonl":
-        for name in names:
-            counts = {"objects": stats.objects.get(name, 0), "versions": stats.versions.get(name, 0)}
-            sys.stdout.write(json.dumps({"bucket": json_text(name), **counts}) + "\n")
+        for name, objects, versions_of in counts(store):
+            fields = {"bucket": json_text(name), "objects": objects, "versions": versions_of}
+            sys.stdout.write(json.dumps(fields) + "\n")
         return
-    rows = (
-        (printable(name), str(stats.objects.get(name, 0)), str(stats.versions.get(name, 0))) for name in names
-    )
+    rows = ((printable(name), *map(str, numbers)) for name, *numbers in counts(store))
     columns(rows, ("bucket", "objects", "versions"), frozenset({"objects", "versions"}))
 
 
-def _lines(arguments: argparse.Namespace, store: Look) -> Iterator[str]:
+def _lines(arguments: argparse.Namespace, store: Browsed) -> Iterator[str]:
     [(bucket, prefix)] = chosen(store, arguments.path)
     delimiter = "" if arguments.recursive else arguments.delimiter
     for each in keys(store, bucket, prefix + arguments.prefix, delimiter):

@@ -11,14 +11,17 @@ import argparse
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from dualtrack.engine.browse.keys import Browsed
+from dualtrack.engine.browse.together import Together
 from dualtrack.engine.entries import rfc3339
-from dualtrack.engine.look import Look, look
+from dualtrack.engine.look import look
+from dualtrack.errors import IncompleteError
 
 _UNITS = ("", "K", "M", "G", "T", "P")
 
@@ -27,16 +30,36 @@ def add_look_arguments(parser: argparse.ArgumentParser) -> None:
     """The store, and where in it."""
     parser.add_argument("path", nargs="?", metavar="BUCKET[/PREFIX]", help="where to look [all buckets]")
     parser.add_argument(
-        "--store", required=True, metavar="STORE", help="DIR, rocksdb:DIR or postgresql://…; a snapshot, too"
+        "--store",
+        action="append",
+        required=True,
+        metavar="STORE",
+        help="DIR, rocksdb:DIR or postgresql://…; a snapshot, too. Repeated for every drive of the server: "
+        "what their sets hold",
     )
     parser.add_argument("--client-only", action="store_true", help="never open the store, only ask its owner")
 
 
 @contextmanager
-def looking(arguments: argparse.Namespace) -> Iterator[Look]:
-    """The store, for reading alone."""
-    with look(arguments.store, client_only=arguments.client_only) as store:
-        yield store
+def looking(arguments: argparse.Namespace) -> Iterator[Browsed]:
+    """The store, or those of several drives together, for reading alone. IncompleteError at the end where the
+    drives cannot decide what their sets hold.
+    """
+    with ExitStack() as stack:
+        looks = [
+            stack.enter_context(look(store, client_only=arguments.client_only)) for store in arguments.store
+        ]
+        if len(looks) == 1:
+            yield looks[0]
+            return
+        together = Together.of(arguments.store, looks)
+        yield together
+        sys.stdout.flush()
+        undecided, notes = together.troubles()
+    for line in (*notes, *(f"undecided: {each}" for each in undecided)):
+        print(printable(line), file=sys.stderr)
+    if undecided:
+        raise IncompleteError(f"{len(undecided)} things cannot be decided: {undecided[0]}")
 
 
 def printable(name: str) -> str:

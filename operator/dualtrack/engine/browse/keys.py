@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
+from dualtrack.engine.browse.together import Together
 from dualtrack.engine.entries import Entry, entries
 from dualtrack.engine.formats import xlmeta
 from dualtrack.engine.look import Look
@@ -20,6 +21,8 @@ from dualtrack.engine.stores.protocol import Place
 from dualtrack.engine.summary import Summary
 from dualtrack.errors import UsageError
 
+Browsed = Look | Together
+"""One store, or those of several drives."""
 PAGE = 1_000
 BATCH = 256
 _PAST = "\udcff" * 8
@@ -43,12 +46,25 @@ class CommonPrefix:
     prefix: str
 
 
-def buckets(store: Look) -> list[str]:
+def buckets(store: Browsed) -> list[str]:
     """In listing order; system volumes are not among them."""
+    if isinstance(store, Together):
+        return store.buckets()
     return sorted((name for name in store.stats().objects if not is_system(name)), key=os.fsencode)
 
 
-def chosen(store: Look, path: str | None) -> list[tuple[str, str]]:
+def counts(store: Browsed) -> Iterator[tuple[str, int, int]]:
+    """(bucket, objects, versions) of each bucket."""
+    if isinstance(store, Together):
+        for name in store.buckets():
+            yield name, *store.counts(name)
+        return
+    stats = store.stats()
+    for name in buckets(store):
+        yield name, stats.objects.get(name, 0), stats.versions.get(name, 0)
+
+
+def chosen(store: Browsed, path: str | None) -> list[tuple[str, str]]:
     """(bucket, prefix) for `BUCKET`, `BUCKET/PREFIX` or nothing, which is every bucket. `UsageError` for a
     bucket that the store does not know.
     """
@@ -61,7 +77,7 @@ def chosen(store: Look, path: str | None) -> list[tuple[str, str]]:
     return [(bucket, prefix)]
 
 
-def keys(store: Look, bucket: str, prefix: str = "", delimiter: str = "") -> Iterator[Key | CommonPrefix]:
+def keys(store: Browsed, bucket: str, prefix: str = "", delimiter: str = "") -> Iterator[Key | CommonPrefix]:
     """Every key that starts with `prefix`; with a delimiter one common prefix for all that share it."""
     after: str | None = None
     size = PAGE if not delimiter else 32
@@ -86,8 +102,11 @@ def _rolled(key: str, prefix: str, delimiter: str) -> str | None:
     return None if found < 0 else key[: found + len(delimiter)]
 
 
-def versions(store: Look, found: Iterable[Key]) -> Iterator[tuple[Key, list[Entry]]]:
+def versions(store: Browsed, found: Iterable[Key]) -> Iterator[tuple[Key, list[Entry]]]:
     """Each key with all its versions, newest first, from its row. One that is gone meanwhile is left out."""
+    if isinstance(store, Together):
+        yield from ((each, store.versions(each.key)) for each in found)
+        return
     waiting = iter(found)
     while batch := list(islice(waiting, BATCH)):
         places: list[Place] = [(each.bucket, each.key) for each in batch]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from dualtrack.engine.drive import Drive
-from dualtrack.engine.owner_api import OwnerApi
+from dualtrack.engine.look import Look
 from dualtrack.engine.task import Task
 from dualtrack.errors import StoreVersionError
 
@@ -29,7 +29,7 @@ def record(task: Task) -> None:
         task.commit(meta={META: value})
 
 
-def drive_of(owner: OwnerApi, store_dir: str) -> Drive:
+def drive_of(owner: Look, store_dir: str) -> Drive:
     """The drive whose rows a store holds; its `path` is the store's. StoreVersionError where it was made by
     a build that did not record it.
     """

@@ -8,35 +8,49 @@ from dataclasses import dataclass
 from dualtrack.engine import naming
 from dualtrack.engine.drive import Drive
 from dualtrack.engine.listing import Found, Problem
-from dualtrack.engine.owner_api import OwnerApi
+from dualtrack.engine.look import Look
 from dualtrack.engine.rows import Row, RowState, is_system
 
-PAGE = 1_000
+FIRST_PAGE, PAGE = 64, 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class RowSource:
-    """See `view.Source`. A row that only points to its file is a problem: nobody can read it here."""
+    """See `view.Source`. A row that only points to its file is a problem: nobody can read it here.
+
+    Only keys that start with `prefix`, and only those behind `after`, which is one that does.
+    """
 
     drive: Drive
-    owner: OwnerApi
+    owner: Look
     buckets: frozenset[str]
+    prefix: str = ""
+    after: str | None = None
 
     @classmethod
-    def of(cls, drive: Drive, owner: OwnerApi) -> RowSource:
+    def of(cls, drive: Drive, owner: Look) -> RowSource:
         """`drive.buckets` are those of its rows: a bucket without objects is on the drive alone."""
         buckets = frozenset(bucket for bucket in owner.stats().objects if not is_system(bucket))
         return cls(drive, owner, buckets)
 
     def objects(self, bucket: str) -> Iterator[Found | Problem]:
-        after = (bucket, "")
-        while page := self.owner.scan(after, PAGE):
+        for row in self._rows(bucket):
+            if row.present or row.state is RowState.FS_RESIDENT:
+                yield _found(row)
+
+    def _rows(self, bucket: str) -> Iterator[Row]:
+        if self.after is None and self.prefix:
+            # A scan gives what lies behind a key, and the prefix may be one.
+            yield from (row for row in self.owner.get_many([(bucket, self.prefix)]) if row is not None)
+        after = (bucket, self.prefix if self.after is None else self.after)
+        size = FIRST_PAGE
+        while page := self.owner.scan(after, size):
             for row in page:
-                if row.bucket != bucket:
+                if row.bucket != bucket or not row.key.startswith(self.prefix):
                     return
-                if row.present or row.state is RowState.FS_RESIDENT:
-                    yield _found(row)
+                yield row
                 after = row.bucket, row.key
+            size = PAGE
 
 
 def _found(row: Row) -> Found | Problem:

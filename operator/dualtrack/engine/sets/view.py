@@ -140,15 +140,22 @@ class SetView:
                 yield entry
 
     def objects(self, bucket: str, tally: Tally) -> Iterator[tuple[str, list[Held]]]:
-        """Key by key what the sets hold of it, newest first; nothing of keys that they do not hold."""
+        """Key by key what the sets hold of it, newest first; nothing of keys that they do not hold.
+
+        Whoever has seen enough may close it: what could not be decided up to there is told then.
+        """
         reading = _Bucket(self, bucket, tally)
         streams = [reading.stream(number) for number in range(len(self.sources))]
-        for key, copies in groupby(heapq.merge(*streams, key=_key), key=_key):
-            name = os.fsdecode(key)
-            versions = reading.decide(name, {number: meta for _, number, meta in copies})
-            if versions:
-                yield name, versions
-        reading.decide_unseen()
+        reached: bytes | None = b""
+        try:
+            for reached, copies in groupby(heapq.merge(*streams, key=_key), key=_key):
+                name = os.fsdecode(reached)
+                versions = reading.decide(name, {number: meta for _, number, meta in copies})
+                if versions:
+                    yield name, versions
+            reached = None
+        finally:
+            reading.decide_unseen(reached)
 
 
 class _Bucket:
@@ -212,9 +219,9 @@ class _Bucket:
                 self._deviates(drive, key, deviant.version_key, deviant.deviation)
         return unite(by_set)
 
-    def decide_unseen(self) -> None:
-        """At the end: keys that only drives have that cannot read them."""
-        for key in sorted(self._unseen):
+    def decide_unseen(self, before: bytes | None) -> None:
+        """At the end, or before a key: keys that only drives have that cannot read them."""
+        for key in sorted(each for each in self._unseen if before is None or os.fsencode(each) < before):
             for drives, numbers in self._sets:
                 self._decide_blindly(drives, numbers, key)
 
