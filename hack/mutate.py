@@ -26,6 +26,7 @@ CLEANUP = "tests/unit/engine/cleanup"
 NAMED = f"{CLEANUP}/test_named_hazards.py"
 OWNER = "tests/unit/engine/test_owner.py"
 LMDB = "tests/unit/stores/test_lmdb_file.py"
+CONTROL = "tests/unit/engine/test_control_files.py"
 READERS = "tests/unit/stores/test_stale_readers.py"
 ROCKSDB = "tests/unit/stores/test_rocksdb_file.py"
 CONTRACT = "tests/contract/test_store_contract.py"
@@ -352,6 +353,34 @@ MUTATIONS = (
         "if sweeping and before.row.origin is RowOrigin.KV and before.row.generation >= trust:",
         "if False:",
         CONTRACT,
+    ),
+    Mutation(
+        "damaged mark",
+        "journal.py",
+        "            elif not data.startswith(_CLEAN):\n                damaged += 1\n",
+        "",
+        f"{CONTROL}::test_each_damaged_byte_of_a_mark_breaks_the_epoch",
+    ),
+    Mutation(
+        "lost journal",
+        "trust.py",
+        "    broken = lost or (",
+        "    broken = (",
+        f"{CONTROL}::test_a_journal_that_is_gone_takes_the_trust_in_rows_with_it",
+    ),
+    Mutation(
+        "marker's check",
+        "checked.py",
+        "if _CHECK in fields and fields[_CHECK] != _check(found):",
+        "if False:",
+        f"{CONTROL}::test_each_damaged_byte_of_a_marker_is_found",
+    ),
+    Mutation(
+        "lost marker",
+        "trust.py",
+        "last[0] is not Engine.FS and not marker.exists(drive)",
+        "False",
+        f"{CONTROL}::test_no_server_starts_where_the_marker_is_gone_and_rows_answered",
     ),
     Mutation(
         "half a write",

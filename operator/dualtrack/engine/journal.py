@@ -6,13 +6,17 @@ is committed and is not flushed: a lost clear costs one more read, a lost mark w
 
 The file is a header and fixed slots of 2 KiB, allocated ahead, so that a mark changes no metadata of its
 file. A slot is `crc32 | state | generation | lengths | bucket | key`, and may have a note behind it, `crc32 |
-length | note`, whose CRC covers the mark as well. A slot that was torn by a crash fails its CRC and is passed
-over: its mark had not returned, so its file was not renamed; a torn note leaves a mark without one. Byte 8 of
-the header says that the epoch is broken; `break_epoch` sets it when a mark cannot be written.
+length | note`, whose CRC covers the mark as well; a torn note leaves a mark without one. A free slot begins
+with zeros. One that does neither is torn, so that its mark never returned, or damaged, so that a mark is
+lost: nobody can tell, and the epoch is broken. So it is where slots are missing at the end.
+
+Byte 8 of the header says that the epoch is broken; `break_epoch` sets it when a mark cannot be written. Bytes
+16 to 23 say which drive's journal it is.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import struct
 import threading
@@ -21,6 +25,8 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+
+import xxhash
 
 from dualtrack.engine import files
 from dualtrack.engine.rows import Generation
@@ -37,7 +43,10 @@ _DIRTY = 1
 _CLEAN = bytes(_SLOT.size)
 _BROKEN_OFFSET = len(_MAGIC)
 _BROKEN_FILE = "epoch.broken"
+_DRIVE_OFFSET = 16
+_DRIVE_SIZE = 8
 _CLOSED = -1
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,32 +81,51 @@ class Journal:
         self._free = list(range(slots - 1, -1, -1))
         self._slots = slots
         self._live: dict[Place, list[Token]] = {}
+        #: Whether this is a new journal: where there should have been one, its marks are lost.
+        self.made = False
 
     @classmethod
-    def open(cls, directory: str) -> Journal:
-        """Open or create `<directory>/journal` and load every dirty key."""
+    def open(cls, directory: str, drive_id: str = "") -> Journal:
+        """Open or create `<directory>/journal` and load every dirty key. `StoreVersionError` where it is
+        another drive's than `drive_id`, if that is given.
+        """
         files.ensure_directory(directory)
         path = os.path.join(directory, "journal")
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
         try:
-            slots = _prepare(descriptor, path)
+            made = _prepare(descriptor, path)
+            _refuse_foreign(descriptor, path, drive_id)
             files.sync_directory(directory)
+            slots, rest = divmod(os.fstat(descriptor).st_size - _HEADER_SIZE, SLOT_SIZE)
             journal = cls(directory, descriptor, slots)
-            journal._load()
+            journal.made = made
+            damaged = journal._load()
+            if damaged or rest or slots % BLOCK_SLOTS:
+                _log.error(
+                    "journal=%s damaged_slots=%d slots=%d: marks may be lost, the epoch is broken",
+                    *(path, damaged, slots),
+                )
+                journal.break_epoch()
         except BaseException:
             os.close(descriptor)
             raise
         return journal
 
-    def _load(self) -> None:
-        used = set()
+    def _load(self) -> int:
+        """Take in every mark; returns how many slots are neither a mark nor free."""
+        used: set[int] = set()
+        damaged = 0
         for slot in range(self._slots):
-            found = _decode(os.pread(self._descriptor, SLOT_SIZE, _offset(slot)))
+            data = os.pread(self._descriptor, SLOT_SIZE, _offset(slot))
+            found = _decode(data)
             if found is not None:
                 used.add(slot)
                 place, note = found
                 self._live.setdefault(place, []).append(Token(slot, *place, note, time.monotonic()))
+            elif not data.startswith(_CLEAN):
+                damaged += 1
         self._free = [slot for slot in self._free if slot not in used]
+        return damaged
 
     def mark(self, bucket: str, key: str, generation: Generation, note: bytes = b"") -> Token:
         """Durably on record when this returns. Raises OSError if it cannot be, with nothing recorded."""
@@ -196,7 +224,7 @@ class Journal:
         works.
         """
         with suppress(OSError):
-            os.pwrite(self._descriptor, b"\1", _BROKEN_OFFSET)
+            os.pwrite(self._descriptor, b"\xff", _BROKEN_OFFSET)  # no flipped bit makes a zero of it
             os.fdatasync(self._descriptor)
             return
         files.write_atomic(os.path.join(self._directory, _BROKEN_FILE), b"broken\n")
@@ -219,29 +247,47 @@ def _offset(slot: int) -> int:
     return _HEADER_SIZE + slot * SLOT_SIZE
 
 
-def _prepare(descriptor: int, path: str) -> int:
-    """Write a new journal's header, or check an old one's. Returns how many slots there are."""
+def _prepare(descriptor: int, path: str) -> bool:
+    """Write a new journal's header, or check an old one's. Whether it is a new one."""
     size = os.fstat(descriptor).st_size
     if size <= _HEADER_SIZE:
         os.posix_fallocate(descriptor, 0, _HEADER_SIZE + BLOCK_SLOTS * SLOT_SIZE)
         os.pwrite(descriptor, _MAGIC, 0)
         os.fsync(descriptor)
-        return BLOCK_SLOTS
+        return True
     head = os.pread(descriptor, len(_MAGIC), 0)
     if head == bytes(len(_MAGIC)):
         # A crash between allocating and naming it: no mark can have been made yet.
         os.pwrite(descriptor, _MAGIC, 0)
         os.fsync(descriptor)
-    elif head[:-1] == _MAGIC[:-1] and head[-1] > _MAGIC[-1]:
+        return True
+    if head[:-1] == _MAGIC[:-1] and head[-1] > _MAGIC[-1]:
         raise StoreVersionError(
             f"{path} is of version {head[-1]}, this build knows {_MAGIC[-1]}; use a newer one"
         )
-    elif head != _MAGIC:
+    if head != _MAGIC:
         raise StoreCorruptError(
             f"{path} does not begin like a journal; which keys are dirty is not known: move it away, raise "
             "the epoch, and let the sweep read every file again"
         )
-    return (size - _HEADER_SIZE) // SLOT_SIZE
+    return False
+
+
+def _refuse_foreign(descriptor: int, path: str, drive_id: str) -> None:
+    """Marks of another drive say nothing of this one. A journal that names none gets this drive's name."""
+    if not drive_id:
+        return
+    mine = xxhash.xxh3_64_digest(drive_id.encode())
+    found = os.pread(descriptor, _DRIVE_SIZE, _DRIVE_OFFSET)
+    if found == bytes(_DRIVE_SIZE):
+        os.pwrite(descriptor, mine, _DRIVE_OFFSET)
+        os.fsync(descriptor)
+    elif found != mine:
+        raise StoreVersionError(
+            f"{path} is not the journal of drive {drive_id}; find out where it comes from. Without it, which "
+            "keys are dirty is not known: move it away, raise the epoch, and let the sweep read every file "
+            "again"
+        )
 
 
 def _encode(bucket: str, key: str, generation: Generation, note: bytes) -> bytes:

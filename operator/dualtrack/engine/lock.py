@@ -13,7 +13,7 @@ import os
 from types import TracebackType
 from typing import TypedDict
 
-from dualtrack.engine import files, marker
+from dualtrack.engine import checked, files, marker
 from dualtrack.errors import FencedError, MarkerError, RefusedError
 
 
@@ -99,7 +99,7 @@ class DriveLock:
                 f"has already changed files on {self._drive}; this run is obsolete and must end"
             )
         # In place: a new file would not be the one that others wait on.
-        text = json.dumps({"fence": mine, "runID": self._run_id}).encode()
+        text = checked.pack({"fence": mine, "runID": self._run_id})
         os.pwrite(self._descriptor, text.ljust(512), 0)
         os.fsync(self._descriptor)
 
@@ -113,7 +113,7 @@ def _read(descriptor: int) -> _Content:
     if not data.strip(b" \0"):
         return {"fence": 0, "runID": ""}
     try:
-        fields = json.loads(data)
+        fields = checked.unpack(json.loads(data), ("fence", "runID"))
         return {"fence": int(fields["fence"]), "runID": str(fields["runID"])}
     except (ValueError, KeyError, TypeError) as error:
         raise FencedError(

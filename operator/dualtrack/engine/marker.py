@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from dualtrack.engine import files
+from dualtrack.engine import checked, files
 from dualtrack.errors import MarkerError
 
 SCHEMA = 1
@@ -60,6 +60,7 @@ class Marker:
 
 
 _NAMES = {"store_uuid": "storeUUID", "migration_uid": "migrationUID"}
+_FIELDS = frozenset({"schema", "state", "storeUUID", "epoch", "migrationUID", "changed"})
 
 
 def control_directory(drive: str) -> str:
@@ -69,6 +70,10 @@ def control_directory(drive: str) -> str:
 
 def path_of(drive: str) -> str:
     return os.path.join(control_directory(drive), "marker.json")
+
+
+def exists(drive: str) -> bool:
+    return os.path.lexists(path_of(drive))
 
 
 def read(drive: str) -> Marker:
@@ -84,6 +89,7 @@ def read(drive: str) -> Marker:
             raise MarkerError(
                 f"{path} has schema {fields['schema']}, this build knows {SCHEMA}; use a newer one"
             )
+        fields = checked.unpack(fields, _FIELDS)
         return Marker(
             MarkerState(fields["state"]),
             str(fields["storeUUID"]),
@@ -103,4 +109,4 @@ def write(drive: str, marker: Marker) -> None:
     """Replace the marker durably. Whoever calls this holds the drive's lock and has verified the step."""
     files.ensure_directory(control_directory(drive))
     fields = {_NAMES.get(name, name): value for name, value in asdict(marker).items()}
-    files.write_atomic(path_of(drive), json.dumps(fields, sort_keys=True).encode() + b"\n")
+    files.write_atomic(path_of(drive), checked.pack(fields) + b"\n")

@@ -103,9 +103,9 @@ class Owner:
                 opened.append(lambda: os.close(lock))
             store = open_store(location, settings.drive_id, map_size=settings.map_size)
             opened.append(store.close)
-            trust.check_marker(drive, store)
+            trust.check_marker(drive, store, settings.mode)
             store.open_term()
-            journal = Journal.open(marker.control_directory(drive)) if drive else None
+            journal = Journal.open(marker.control_directory(drive), store.drive_id) if drive else None
             if journal is not None:
                 opened.append(journal.close)
                 intents.recover(str(drive), journal)

@@ -1,12 +1,12 @@
 """Which rows may be served, and whether this store is the drive's at all: settled when an owner opens it.
 
-A row below the trust floor is not served. The floor is raised to "now" when the journal broke, and when an
-`fs` data plane comes with another epoch than the recorded one, or with less on the dual track than the last
-one had: files may change then with no row and no mark. The same holds of rows that were swept or verified
-while some keys were on no dual track, or that such a data plane comes to. With the floor goes what relied on
-the rows: the record of the sweep and of the verification. A data plane in `kv_primary` or `kv_only` writes
-every row before it answers, so its epoch is recorded and the rows stay good; with a marker at `KvOnly` or
-`Purged` the store holds the only copy and the floor never moves. A restart alone raises the term, not the
+A row below the trust floor is not served. The floor is raised to "now" when the journal broke or is gone, and
+when an `fs` data plane comes with another epoch than the recorded one, or with less on the dual track than
+the last one had: files may change then with no row and no mark. The same holds of rows that were swept or
+verified while some keys were on no dual track, or that such a data plane comes to. With the floor goes what
+relied on the rows: the record of the sweep and of the verification. A data plane in `kv_primary` or `kv_only`
+writes every row before it answers, so its epoch is recorded and the rows stay good; with a marker at `KvOnly`
+or `Purged` the store holds the only copy and the floor never moves. A restart alone raises the term, not the
 floor.
 """
 
@@ -23,14 +23,17 @@ from dualtrack.engine.marker import MarkerState
 from dualtrack.engine.mode import Engine, Mode
 from dualtrack.engine.rows import Generation
 from dualtrack.engine.stores.protocol import Batch, OwnedStore
-from dualtrack.errors import StoreVersionError
+from dualtrack.errors import MarkerError, StoreVersionError
 
 UNMENDED = "unmended"
 """Meta value: the journal broke after a sweep, and no sweep has been through the drive since."""
 _log = logging.getLogger(__name__)
 
 
-def check_marker(drive: str | None, store: OwnedStore) -> None:
+def check_marker(drive: str | None, store: OwnedStore, mode: Mode | None) -> None:
+    """A missing marker says that nothing has happened to the drive. No server (`mode`) starts on that where
+    the store knows better; a verb does, because that is how a drive that was replaced gets its marker back.
+    """
     if drive is None:
         return
     found = marker.read(drive)
@@ -39,6 +42,12 @@ def check_marker(drive: str | None, store: OwnedStore) -> None:
         raise StoreVersionError(
             f"the marker of {drive} ({found.state}) names store {found.store_uuid}, but this one is {known}; "
             "give the --store that the drive was migrated to"
+        )
+    last = _last_mode(store)
+    if mode is not None and last is not None and last[0] is not Engine.FS and not marker.exists(drive):
+        raise MarkerError(
+            f"{marker.path_of(drive)} is gone, and the last server of this store was in {last[0]}: rows may "
+            "be the only copy; restore the marker from a backup, or find out what state the drive is in"
         )
 
 
@@ -55,7 +64,13 @@ def files_taken(drive: str | None) -> bool:
 
 def settle(store: OwnedStore, journal: Journal | None, drive: str | None, mode: Mode | None) -> None:
     """Raise the trust floor where the rules in this module's docstring say so; record mode and epoch."""
-    broken = journal is not None and journal.broken
+    last = _last_mode(store)
+    # A drive that was replaced has neither: there is nothing that its rows could be older than.
+    known_drive = drive is not None and marker.exists(drive)
+    lost = journal is not None and journal.made and known_drive and last is not None and last[1] > 0
+    if lost:
+        _log.error("the journal of %s is gone: marks may be lost, the epoch is broken", drive)
+    broken = lost or (journal is not None and journal.broken)
     known = store.meta("epoch") or b"0"
     new_epoch = mode is not None and mode.epoch != int(known)
     untracked = mode is not None and (

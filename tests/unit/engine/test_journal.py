@@ -64,7 +64,8 @@ def test_it_grows_past_its_first_block(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("torn_at", [1, 4, 10, 17, 21, 24])
-def test_a_torn_slot_is_passed_over(tmp_path: Path, torn_at: int) -> None:
+def test_a_torn_slot_is_passed_over_and_breaks_the_epoch(tmp_path: Path, torn_at: int) -> None:
+    """Its mark never returned; but a damaged mark, which did, looks the same."""
     journal = Journal.open(str(tmp_path))
     journal.mark("b", "whole", NOW)
     torn = journal.mark("b", "torn", NOW)
@@ -73,6 +74,9 @@ def test_a_torn_slot_is_passed_over(tmp_path: Path, torn_at: int) -> None:
         file.seek(HEADER + torn.slot * SLOT_SIZE + torn_at)
         file.write(bytes(SLOT_SIZE - torn_at))
     assert places(tmp_path) == {("b", "whole")}
+    again = Journal.open(str(tmp_path))
+    assert again.broken
+    again.close()
 
 
 def test_a_torn_slot_is_used_again(tmp_path: Path) -> None:

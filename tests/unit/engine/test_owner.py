@@ -223,6 +223,7 @@ def test_a_journal_that_broke_after_a_sweep_is_told_until_the_next_one(own: Open
 def test_less_on_the_dual_track_or_another_epoch_ends_trust(
     own: Opener, tmp_path: Path, before: Mode, after: Mode, trusted: bool
 ) -> None:
+    write_marker(tmp_path, MarkerState.DUAL_WRITE)
     owner = own(before)
     put(owner, "k")
     owner.close()
@@ -282,6 +283,7 @@ def test_a_journal_that_cannot_be_written_ends_trust_durably(
 def test_no_write_goes_on_while_a_broken_epoch_cannot_be_recorded(
     own: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    write_marker(tmp_path, MarkerState.KV_PRIMARY)
     owner = own(Mode(Engine.KV_PRIMARY, Decimal(1), True, 3))
     put(owner, "k")
     with monkeypatch.context() as failing:
