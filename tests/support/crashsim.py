@@ -8,7 +8,8 @@ are weaker than any one file system's:
 - a name is durable once its directory was flushed after the change; names of one directory survive in order;
 - a rename that nobody flushed is never lost half-way, but its old name may stay beside the new one; whoever
   flushes the directory that a file left, and not the one that it went to, may lose it;
-- content, and times, are durable once the file was flushed; before, a file may be empty, torn or old;
+- content, and times, are durable once the file was flushed; before, a file may be empty, torn or old, and of
+  several writes into a file of fixed size each may be kept, torn or lost by itself;
 - a store's commit is durable when it returns (LMDB's promise, which the strace suites test for real).
 
 Each flush in the log carries the place in the code that asked for it, so that `log.without(place)` is the
@@ -138,18 +139,21 @@ class Log:
 
     def _surviving_data(self, done: tuple[Op, ...], rng: random.Random) -> dict[int, bytes]:
         durable: dict[int, bytes] = {}
-        volatile: dict[int, bytes] = {}
+        volatile: dict[int, list[bytes]] = {}
         for op in done:
             if op.kind == "data":
-                volatile[op.node] = op.data
+                volatile.setdefault(op.node, []).append(op.data)
             elif op.kind == "syncall":
-                durable |= volatile
+                durable |= {node: written[-1] for node, written in volatile.items()}
                 volatile.clear()
             elif op.kind == "sync" and op.node in volatile:
-                durable[op.node] = volatile.pop(op.node)
-        for node, data in volatile.items():
+                durable[op.node] = volatile.pop(op.node)[-1]
+        for node, written in volatile.items():
             old = durable.get(node, self.contents.get(node, b""))
-            durable[node] = rng.choice((old, data[: len(data) // 2], data))
+            if old and all(len(each) == len(old) for each in written):
+                durable[node] = _written_in_place(old, written, rng)
+            else:
+                durable[node] = rng.choice((old, written[-1][: len(written[-1]) // 2], written[-1]))
         return durable
 
     def _surviving_times(self, done: tuple[Op, ...], rng: random.Random) -> dict[int, int]:
@@ -165,6 +169,23 @@ class Log:
             elif op.kind == "sync" and op.node in volatile:
                 durable[op.node] = volatile.pop(op.node)
         return durable | {node: value for node, value in volatile.items() if rng.random() >= 0.4}
+
+
+def _written_in_place(old: bytes, written: list[bytes], rng: random.Random) -> bytes:
+    """Of the sectors that each write changed, none, the first half, or all are kept."""
+    left = bytearray(old)
+    before = old
+    for after in written:
+        changed = [
+            place
+            for place in range(0, len(old), 512)
+            if before[place : place + 512] != after[place : place + 512]
+        ]
+        kept = rng.choice((0, len(changed) // 2, len(changed)))
+        for place in changed[:kept]:
+            left[place : place + 512] = after[place : place + 512]
+        before = after
+    return bytes(left)
 
 
 class _Loser(random.Random):
@@ -342,6 +363,14 @@ class Recorder:
         if descriptor in self._open:
             self._changed(self._open[descriptor], offset + written, bytes(data[:written]))
         return written
+
+    def posix_fallocate(self, descriptor: int, offset: int, length: int) -> None:
+        os.posix_fallocate(descriptor, offset, length)
+        if descriptor in self._open:
+            node = self._open[descriptor]
+            missing = offset + length - len(self._contents.get(node, b""))
+            if missing > 0:
+                self._changed(node, offset + length, bytes(missing))
 
     def _changed(self, node: int, end: int, data: bytes) -> None:
         now = bytearray(self._contents.get(node, b""))
