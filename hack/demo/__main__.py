@@ -120,6 +120,7 @@ def summary(status: dict[str, Any], stages: Stages) -> None:
     ):
         value = ledger.get(name, "")
         facts.add_row(title, f"{value:,}" if isinstance(value, int) else str(value))
+    facts.add_row("root of the report", str((status.get("report") or {}).get("root", "")))
     console.print(facts)
     times = Table("stage or phase", "seconds", "of them observed", box=None, header_style="dim")
     for name, seconds in stages.times:

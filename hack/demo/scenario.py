@@ -115,7 +115,9 @@ class Scenario:
     def migration_manifest(
         self, changes: Mapping[str, Any] | None = None, name: str = "demo"
     ) -> dict[str, Any]:
-        """The demo's CR; `changes` are merged into its spec (mappings deeply, everything else replaced)."""
+        """The demo's CR; `changes` are merged into its spec (mappings deeply, everything else replaced, None
+        takes a field away).
+        """
         document: dict[str, Any] = yaml.safe_load(self.manifest("migration.yaml"))
         document["metadata"]["name"] = name
         document["spec"] = merged(document["spec"], changes or {})
@@ -189,6 +191,8 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
     for key, value in changes.items():
         if isinstance(value, Mapping) and isinstance(result.get(key), Mapping):
             result[key] = merged(result[key], value)
+        elif value is None:
+            result.pop(key, None)
         else:
             result[key] = value
     return result

@@ -38,6 +38,8 @@ SHORT: dict[str, Any] = {
         for name, ratio in (("Canary", 20), ("FullOut", 100))
     ],
     "completing": {"observationSeconds": 15, "soakSeconds": 10},
+    # The case that is about sampled checks says so itself; others count their Jobs.
+    "sweep": {"sampleCheck": None},
 }
 
 

@@ -21,8 +21,9 @@ ORACLE = Path(__file__).resolve().parents[1] / "data" / "minio-single.oracle.jso
 def test_a_rollback_from_cut_over_gives_the_drive_back_to_a_stock_server(
     scene: Scenario, short: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:
-    scene.migrate(short(completing={"soakSeconds": 600}))
+    scene.migrate(short(completing={"soakSeconds": 600}, consistency={"level": "Strong"}))
     reaches(scene, "Completing", "Soak", seconds=600)
+    assert target_env(scene)["RUSTFS_DUAL_TRACK_CONSISTENCY"] == "strong"
     before = scene.load_state()["acknowledged"]
     wait(
         "overwrites and deletes after the cut-over",
@@ -34,6 +35,7 @@ def test_a_rollback_from_cut_over_gives_the_drive_back_to_a_stock_server(
     wait("RolledBack", lambda: scene.status().get("phase") == "RolledBack", 600)
     env = target_env(scene)
     assert (env["RUSTFS_METADATA_ENGINE"], env["RUSTFS_FALLBACK_TO_FS"]) == ("fs", "true")
+    assert "RUSTFS_DUAL_TRACK_CONSISTENCY" not in env
     load = scene.verify_load()
     assert load["wrong"] == []
     assert load["unreadable"] == []

@@ -115,6 +115,7 @@ async def show(read: Callable[[], Awaitable[Migration]], *, watch: bool, timeout
     migration = await read()
     if not watch:
         console.print(mmig_view.render(migration))
+        sys.stdout.write(mmig_view.report(migration))
         return 0
     deadline = time.monotonic() + timeout if timeout else None
     with Live(mmig_view.render(migration), console=console, refresh_per_second=4) as live:
@@ -126,6 +127,7 @@ async def show(read: Callable[[], Awaitable[Migration]], *, watch: bool, timeout
             live.update(mmig_view.render(migration))
     if not console.is_terminal:
         console.line()  # where nothing is live, the last picture comes without the end of its line
+    sys.stdout.write(mmig_view.report(migration))
     return 0 if migration["status"]["phase"] == "Complete" else 1
 
 

@@ -185,6 +185,14 @@ def attention(status: Mapping[str, Any]) -> RenderableType:
     return Group(*lines) if lines else Text("")
 
 
+def report(migration: Mapping[str, Any]) -> str:
+    """The root of the report, and what to type to have it proven or refuted; plain, to be copied."""
+    made = migration.get("status", {}).get("report")
+    if not made:
+        return ""
+    return f"report of {count(made.get('objects'))} objects: {made.get('root')}\n{made.get('check')}\n"
+
+
 def render(migration: Mapping[str, Any], now: datetime | None = None) -> RenderableType:
     """The whole picture of one MetadataMigration (a JSON mapping as the API server returns it)."""
     now = now or datetime.now(UTC)

@@ -101,6 +101,14 @@ def test_names_of_jobs_can_be_copied_from_a_narrow_terminal_and_their_progress_r
     assert "1,210,332 of 9,310,500" in text
 
 
+def test_the_report_is_told_by_its_root_and_the_command_that_checks_it() -> None:
+    made = {"root": "blake2b:00aa", "objects": 2777, "check": "dualtrack engine report check FILE"}
+    assert mmig_view.report(migration(report=made)) == (
+        "report of 2,777 objects: blake2b:00aa\ndualtrack engine report check FILE\n"
+    )
+    assert mmig_view.report(migration()) == ""
+
+
 def test_the_history_says_when_and_why() -> None:
     entry = {"time": "2026-11-20T08:12:00Z", "attempt": 1, "from": "Canary", "to": "Paused"}
     entry |= {"cause": "GateFailed", "actor": "operator", "message": "error-rate: 9 of 412 failed"}
