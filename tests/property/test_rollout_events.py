@@ -8,12 +8,14 @@ promises are checked on what was really done to the outside.
 from __future__ import annotations
 
 import copy
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dualtrack.api.names import CONSISTENCY_ENV, ENV_LEVEL, MODE_ENV, TARGET_ENV
 from outside import ALLOWED, Operator, mode_of, world
 
 _ORDER = {"fs": 0, "kv_primary": 1, "kv_only": 2}
@@ -52,6 +54,8 @@ _EVENTS = st.one_of(
                 "blind",
                 "seeing",
                 "drift",
+                "drift of the level",
+                "level",
                 "job fails",
                 "pods hang",
                 "pods start",
@@ -93,6 +97,7 @@ class Promises:
         decision = operator.step()
         self._no_forward_move_while_held(before, applied, created, held=held)
         self._settings_are_allowed(applied)
+        self._consistency_goes_with_the_mode(applied)
         self._destruction_has_its_approvals(created)
         self._observed(before)
         return decision.delay_seconds
@@ -121,14 +126,23 @@ class Promises:
             marker = operator.world.marker
             allowed = ALLOWED.get(marker)
             assert mode in allowed if allowed is not None else mode[0] == "fs", (marker, mode)
-        pairs = zip(operator.world.environments, operator.world.environments[1:], strict=False)
-        for old, new in pairs:
+        for old, new in pairwise(operator.world.environments):
             assert int(old["RUSTFS_DUAL_TRACK_EPOCH"]) <= int(new["RUSTFS_DUAL_TRACK_EPOCH"])
             if _strength(new) < _strength(old):
                 assert int(old["RUSTFS_DUAL_TRACK_EPOCH"]) < int(new["RUSTFS_DUAL_TRACK_EPOCH"])
                 reverted = any(e.reason == "SwitchDeadlineExceeded" for e in operator.world.events)
                 begun = any(e.reason == "RollingBack" for e in operator.world.events)
                 assert rolled or reverted or begun, "weaker without a rollback or a deadline"
+
+    def _consistency_goes_with_the_mode(self, applied: int) -> None:
+        """Whole wherever rows are written, gone on the files, and never a replacement of pods by itself."""
+        environments = self.operator.world.environments
+        for env in environments[applied:]:
+            files = mode_of(env) == ("fs", "0", "true")
+            assert tuple(env) == (MODE_ENV if files else TARGET_ENV)
+        for old, new in pairwise(environments):
+            if [old.get(name) for name in CONSISTENCY_ENV] != [new.get(name) for name in CONSISTENCY_ENV]:
+                assert mode_of(old) != mode_of(new)
 
     def _destruction_has_its_approvals(self, created: int) -> None:
         world_, status = self.operator.world, self.operator.status
@@ -196,6 +210,11 @@ def happen(promises: Promises, event: str, amount: int) -> None:  # noqa: C901 â
             outside.blind = event == "blind"
         case "drift":
             outside.set_env({}, only=True)
+        case "drift of the level":
+            outside.set_env({ENV_LEVEL: "none"})
+        case "level":
+            level = ("Eventual", "Strong", "Lazy")[promises.serial % 3]
+            spec["consistency"] = {"level": level, "windowSeconds": promises.serial}
         case "job fails":
             step = operator.status.get("step", "")
             outside.failing_steps[step] = 1

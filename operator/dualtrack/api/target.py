@@ -114,4 +114,5 @@ class Store(SpecModel):
     max_size_bytes: Annotated[
         StrictInt, Field(ge=1_048_576, le=17_592_186_044_416, json_schema_extra={"format": "int64"})
     ] = 107_374_182_400
-    """Size to which the store of one drive may grow."""
+    """Size to which the store of one drive is meant to grow. This version records it and sets no limit by it:
+    the store takes what its drive has, and `migrate` asks before it begins whether there is room."""
