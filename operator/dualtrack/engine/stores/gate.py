@@ -7,37 +7,37 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from dualtrack.errors import StoreError
 
 
 class Gate:
+    """`with gate:` is one visit. Every read pays for it, so it is no generator and takes one plain lock."""
+
     def __init__(self) -> None:
         self._pid = os.getpid()
-        self._idle = threading.Condition()
+        self._lock = threading.Lock()
+        self._idle = threading.Condition(self._lock)
         self._active = 0
         self._closed = False
 
-    @contextmanager
-    def entered(self) -> Iterator[None]:
+    def __enter__(self) -> None:
         if os.getpid() != self._pid:
             raise StoreError("the store was opened by another process; open it again after a fork")
-        with self._idle:
+        with self._lock:
             if self._closed:
                 raise StoreError("the store is closed; open it again")
             self._active += 1
-        try:
-            yield
-        finally:
-            with self._idle:
-                self._active -= 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._active -= 1
+            if self._closed:
                 self._idle.notify_all()
 
     def close(self) -> bool:
         """Let nobody in any more and wait until all have left. False if it was closed before."""
-        with self._idle:
+        with self._lock:
             if self._closed:
                 return False
             self._closed = True

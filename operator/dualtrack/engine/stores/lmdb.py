@@ -87,7 +87,7 @@ class LmdbStore(Writing):
         return store
 
     def _sizes(self) -> tuple[int, int, int]:
-        with self._gate.entered(), self._env.begin() as txn:
+        with self._gate, self._env.begin() as txn:
             pages = 0
             for table in self._databases.values():
                 stat = txn.stat(table)
@@ -101,12 +101,13 @@ class LmdbStore(Writing):
         if self._gate.close():
             self._env.close()
 
-    @contextmanager
-    def _read(self) -> Iterator[_Transaction]:
-        with self._gate.entered(), _translated(self._path), self._begin() as txn:
-            yield _Transaction(txn, self._tables)
+    def _read(self) -> _Read:
+        return _Read(self, self._gate)
 
-    def _begin(self) -> lmdb.Transaction:
+    def transaction(self, txn: lmdb.Transaction) -> _Transaction:
+        return _Transaction(txn, self._tables)
+
+    def begin_reading(self) -> lmdb.Transaction:
         try:
             return self._env.begin()
         except lmdb.ReadersFullError:
@@ -115,14 +116,43 @@ class LmdbStore(Writing):
 
     @contextmanager
     def _write(self) -> Iterator[_Transaction]:
-        with self._gate.entered(), _translated(self._path):
+        with self._gate, _translated(self._path):
             self._readers.check()
             with self._env.begin(write=True) as txn:
-                yield _Transaction(txn, self._tables)
+                yield self.transaction(txn)
 
     def readers(self) -> Readers:
-        with self._gate.entered(), _translated(self._path):
+        with self._gate, _translated(self._path):
             return self._readers.now()
+
+
+class _Read:
+    """One read transaction; LMDB keeps those that ended and renews them. No generator, as `_write` is:
+    getting into three of them takes longer than reading a row.
+    """
+
+    __slots__ = ("_gate", "_store", "_txn")
+
+    def __init__(self, store: LmdbStore, gate: Gate) -> None:
+        self._store = store
+        self._gate = gate
+
+    def __enter__(self) -> _Transaction:
+        self._gate.__enter__()
+        try:
+            self._txn = self._store.begin_reading()
+        except BaseException as error:
+            self._gate.__exit__()
+            if isinstance(error, lmdb.Error):
+                raise _named(self._store.name, error) from error
+            raise
+        return self._store.transaction(self._txn)
+
+    def __exit__(self, _: object, error: BaseException | None, trace: object) -> None:
+        self._txn.abort()
+        self._gate.__exit__()
+        if isinstance(error, lmdb.Error):
+            raise _named(self._store.name, error) from error
 
 
 class _Transaction:
@@ -164,27 +194,29 @@ class _Transaction:
 def _translated(directory: str) -> Iterator[None]:
     try:
         yield
-    except lmdb.MapFullError as error:
-        raise StoreFullError(
-            f"the map of {directory} is full; nothing was written: stop the owner, open it with a larger map"
-        ) from error
-    except (
-        lmdb.CorruptedError,
-        lmdb.PageNotFoundError,
-        lmdb.InvalidError,
-        lmdb.VersionMismatchError,
-    ) as error:
-        raise StoreCorruptError(
-            f"{directory}: {error}; use a snapshot, or rebuild it from the drive"
-        ) from error
-    except lmdb.DiskError as error:
-        raise StoreFullError(f"the disk of {directory} is full; nothing was written: make room") from error
     except lmdb.Error as error:
-        if os.strerror(errno.ENOSPC) in str(error):
-            raise StoreFullError(
-                f"the disk of {directory} is full; nothing was written: make room"
-            ) from error
-        raise StoreError(f"{directory}: {error}") from error
+        raise _named(directory, error) from error
+
+
+def _named(directory: str, error: lmdb.Error) -> StoreError:
+    """What an error of LMDB means to whoever uses the store."""
+    match error:
+        case lmdb.MapFullError():
+            return StoreFullError(
+                f"the map of {directory} is full; nothing was written: stop the owner, open it with a larger "
+                "map"
+            )
+        case (
+            lmdb.CorruptedError()
+            | lmdb.PageNotFoundError()
+            | lmdb.InvalidError()
+            | lmdb.VersionMismatchError()
+        ):
+            return StoreCorruptError(f"{directory}: {error}; use a snapshot, or rebuild it from the drive")
+        case _ if isinstance(error, lmdb.DiskError) or os.strerror(errno.ENOSPC) in str(error):
+            return StoreFullError(f"the disk of {directory} is full; nothing was written: make room")
+        case _:
+            return StoreError(f"{directory}: {error}")
 
 
 def probe(directory: str) -> None:

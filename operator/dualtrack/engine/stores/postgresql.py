@@ -102,7 +102,7 @@ class PostgresStore(Writing):
                 connection.close()
 
     def _sizes(self) -> tuple[int, int, int]:
-        with self._gate.entered(), _translated(self.name), self._borrowed() as connection:
+        with self._gate, _translated(self.name), self._borrowed() as connection:
             row = connection.execute(
                 "SELECT sum(pg_total_relation_size(c.oid))::bigint FROM pg_class c "
                 "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s AND c.relkind = 'r'",
@@ -127,7 +127,7 @@ class PostgresStore(Writing):
     @contextmanager
     def _read(self) -> Iterator[_Transaction]:
         with (
-            self._gate.entered(),
+            self._gate,
             _translated(self.name),
             self._borrowed() as connection,
             connection.transaction(),
@@ -137,7 +137,7 @@ class PostgresStore(Writing):
 
     @contextmanager
     def _write(self) -> Iterator[Pending]:
-        with self._gate.entered(), _translated(self.name), self._writer.transaction():
+        with self._gate, _translated(self.name), self._writer.transaction():
             self._writer.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             self._writer.execute(self._statements.lock, (_TERM,))
             cursor = self._writer.cursor(binary=True)

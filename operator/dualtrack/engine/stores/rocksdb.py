@@ -70,7 +70,7 @@ class RocksDbStore(Writing):
                 self._database.close()
 
     def _sizes(self) -> tuple[int, int, int]:
-        with self._gate.entered(), _translated(self._directory):
+        with self._gate, _translated(self._directory):
             folder = os.path.join(self._directory, ROCKSDB_FOLDER)
             size = sum(entry.stat().st_size for entry in os.scandir(folder) if entry.is_file())
             memory = self._database.property_int_value("rocksdb.cur-size-all-mem-tables")
@@ -80,7 +80,7 @@ class RocksDbStore(Writing):
 
     @contextmanager
     def _read(self) -> Iterator[_Transaction]:
-        with self._gate.entered(), _translated(self._directory):
+        with self._gate, _translated(self._directory):
             txn = _Transaction(self._database)
             try:
                 yield txn
