@@ -2,8 +2,8 @@
 
     python -m benchmarks.reading [--count N]
 
-Each figure is the median of nine repetitions (three of the export) after one that is not counted, in wall
-seconds and in CPU seconds of the thread that reads. The export is the whole of it: rows verified and decoded,
+Each figure is the median of nine repetitions after one that is not counted, in wall seconds and in CPU
+seconds of the thread that reads. The export is the whole of it: rows verified and decoded,
 each version as a line of JSON.
 """
 
@@ -21,24 +21,24 @@ from benchmarks.measure import Figure
 from benchmarks.migrate import fresh_store, migrate
 from benchmarks.trees import BUCKET, tree
 from dualtrack.engine.export import exported_lines
+from dualtrack.engine.native.index import summarised
 from dualtrack.engine.owner import Owner, OwnerSettings
-from dualtrack.engine.summary import Summary
 
 PAGE = 10_000
 READS = 5_000
 REPEATS = 9
 
 
-def timed(work: Callable[[], object], repeats: int = REPEATS) -> tuple[float, float]:
-    """Median wall and CPU seconds."""
+def timed(work: Callable[[], object]) -> tuple[list[float], list[float]]:
+    """Wall and CPU seconds of each repetition."""
     work()
     wall, cpu = [], []
-    for _ in range(repeats):
+    for _ in range(REPEATS):
         began, used = time.perf_counter(), time.thread_time()
         work()
         wall.append(time.perf_counter() - began)
         cpu.append(time.thread_time() - used)
-    return statistics.median(wall), statistics.median(cpu)
+    return wall, cpu
 
 
 def figures_of(owner: Owner) -> list[Figure]:
@@ -48,9 +48,8 @@ def figures_of(owner: Owner) -> list[Figure]:
     def listed() -> None:
         owner.scan_index(BUCKET, "", None, PAGE)
 
-    def summarised() -> None:
-        for _, packed in owner.scan_index(BUCKET, "", None, PAGE):
-            Summary.unpack(packed)
+    def entries() -> None:
+        summarised(owner.scan_index(BUCKET, "", None, PAGE))
 
     def read() -> None:
         for key in some:
@@ -62,15 +61,16 @@ def figures_of(owner: Owner) -> list[Figure]:
     found: list[Figure] = []
     for name, work, scale, unit, target in (
         (f"{PAGE} index rows, checked", listed, 1e3, "ms", 5.0),
-        (f"{PAGE} index rows as S3 entries", summarised, 1e3, "ms", 10.0),
+        (f"{PAGE} index rows as S3 entries", entries, 1e3, "ms", 10.0),
         ("one row at random", read, 1e6 / len(some), "µs", 10.0),
     ):
         wall, cpu = timed(work)
-        found.append(Figure(name, wall * scale, unit, target, "lower", f"CPU {cpu * scale:.2f}"))
+        note = f"CPU {statistics.median(cpu) * scale:.2f}"
+        found.append(Figure.of(name, [each * scale for each in wall], unit, target, "lower", note))
     versions = export()
-    wall, cpu = timed(export, 3)
-    note = f"per second of CPU {versions / cpu:,.0f}"
-    found.append(Figure("export", versions / wall, "versions/s", 140_000.0, note=note))
+    wall, cpu = timed(export)
+    note = f"per second of CPU {versions / statistics.median(cpu):,.0f}"
+    found.append(Figure.of("export", [versions / each for each in wall], "versions/s", 140_000.0, note=note))
     return found
 
 

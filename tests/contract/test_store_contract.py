@@ -94,6 +94,15 @@ def test_a_row_comes_back_as_it_was_put(store: Any) -> None:
     assert store.get_many([("b", "a/ü\udcff"), ("b", "nothing")]) == [mine, None]
 
 
+def test_packed_rows_are_the_rows_of_a_scan_and_open_as_they(store: Any) -> None:
+    put(store, *(row("b", f"k{number}") for number in range(5)), Row.tombstone("b", "k9", Generation(1, 1)))
+    packed = store.scan_packed(("b", "k0"), 3) + store.scan_packed(("b", "k3"), 10)
+    drive = store.drive_id if hasattr(store, "drive_id") else store.info().drive_id
+    opened = [envelope.unpack(drive.encode(), full, value).row for full, value in packed]
+    assert opened == everything(store)[1:]
+    assert store.scan_packed(("c", ""), 3) == []
+
+
 def test_keys_of_every_length_keep_the_order_of_their_bytes(store: Any) -> None:
     keys = ["k" * n for n in (1, 505, 506, 507, 508, 509, 510, 511, 1000, 1010, 1011, 1024)]
     keys += ["k" * 508 + tail for tail in ("\x01", "j", "l", "k" * 500 + "a", "l" * 501 + "b", "ÿ" * 200)]

@@ -16,6 +16,7 @@ from dualtrack.engine.browse.together import Together
 from dualtrack.engine.entries import Entry, entries
 from dualtrack.engine.formats import xlmeta
 from dualtrack.engine.look import Look
+from dualtrack.engine.native.index import summarised
 from dualtrack.engine.rows import is_system
 from dualtrack.engine.stores.protocol import Place
 from dualtrack.engine.summary import Summary
@@ -82,14 +83,14 @@ def keys(store: Browsed, bucket: str, prefix: str = "", delimiter: str = "") -> 
     after: str | None = None
     size = PAGE if not delimiter else 32
     while page := store.scan_index(bucket, prefix, after, size):
-        for key, packed in page:
+        for key, summary in summarised(page):
             rolled = _rolled(key, prefix, delimiter)
             if rolled is not None:
                 yield CommonPrefix(bucket, rolled)
                 after = rolled + _PAST
                 size = 32
                 break
-            yield Key(bucket, key, Summary.unpack(packed))
+            yield Key(bucket, key, summary)
             after = key
         else:
             size = min(PAGE, size * 2)

@@ -21,7 +21,7 @@
 
 #define EXPORTED __attribute__((visibility("default")))
 
-enum { INTERFACE = 2, ENVELOPE_SCHEMA = 1, HEADER = 86, SEAL = 16, CHECK = 8 };
+enum { INTERFACE = 3, ENVELOPE_SCHEMA = 1, HEADER = 86, SEAL = 16, CHECK = 8 };
 enum { PRESENT = 1, FROM_FILE = 1 };
 enum { ABSENT = 0, SEALED = 1, ASK = 2 };
 enum { UNUSUAL = 1, TOO_LARGE = 2 };

@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 
 from dualtrack.engine.formats.xlmeta import XlMeta
 from dualtrack.engine.naming import raw
+from dualtrack.engine.native.index import summarised
 from dualtrack.engine.objects.documents import decode_meta
 from dualtrack.engine.objects.fs_walk import FsCursor
 from dualtrack.engine.objects.kv_track import KvTrack
@@ -51,16 +52,16 @@ class IndexCursor:
         self._start = start
         self._after: str | None = None
         self._size = batch
-        self._batch: list[tuple[str, bytes]] = []
+        self._batch: list[tuple[str, Summary]] = []
         self._ended = False
         self._begun = False
 
     def next(self) -> tuple[str, Summary] | None:
         while self._batch or self._fill():
-            key, packed = self._batch.pop()
-            if self._begun or raw(key) >= raw(self._start):
+            found = self._batch.pop()
+            if self._begun or raw(found[0]) >= raw(self._start):
                 self._begun = True
-                return key, Summary.unpack(packed)
+                return found
         return None
 
     def _fill(self) -> bool:
@@ -71,7 +72,7 @@ class IndexCursor:
         self._ended = len(found) < self._size
         if found:
             self._after = found[-1][0]
-        self._batch = found[::-1]
+        self._batch = summarised(found)[::-1]
         return bool(found)
 
     def skip(self, prefix: str) -> None:

@@ -28,7 +28,8 @@ SCHEMA = 1
 _MAGIC = b"DR"
 _HEADER = struct.Struct(">2sBBBBIQQQqqIIIqQII")
 _CHECK = 16
-_SMALL_CHECK = 8
+INDEX_CHECK = 8
+"""Bytes before the summary in an index entry, and before a meta value."""
 OVERHEAD = _HEADER.size + _CHECK
 _BEFORE_GENERATION, _AFTER_FINGERPRINT = 6, 50
 _STATES = {int(state): state for state in RowState}
@@ -159,7 +160,7 @@ def sealed_well(drive: bytes, full: bytes, value: bytes) -> bool:
 
 def check_of(entry: bytes) -> bytes:
     """An index entry's check as it lies there."""
-    return entry[:_SMALL_CHECK]
+    return entry[:INDEX_CHECK]
 
 
 def glance(full: bytes, value: bytes) -> tuple[int, int, bytes]:
@@ -184,18 +185,18 @@ def generation(value: bytes) -> bytes:
 
 
 def pack_index(summary: bytes, check: int) -> bytes:
-    return check.to_bytes(_SMALL_CHECK, "big") + summary
+    return check.to_bytes(INDEX_CHECK, "big") + summary
 
 
 def unpack_index(drive: bytes, full: bytes, value: bytes) -> tuple[bytes, int]:
     """(summary, its check) of a verified index entry."""
-    return index_summary(drive, full, value), int.from_bytes(value[:_SMALL_CHECK], "big")
+    return index_summary(drive, full, value), int.from_bytes(value[:INDEX_CHECK], "big")
 
 
 def index_summary(drive: bytes, full: bytes, value: bytes) -> bytes:
     """The summary of a verified index entry, by the shortest way: a listing does this for each key."""
-    summary = value[_SMALL_CHECK:]
-    if not summary or value[:_SMALL_CHECK] != xxhash.xxh3_64_digest(b"\0".join((drive, full, summary))):
+    summary = value[INDEX_CHECK:]
+    if not summary or value[:INDEX_CHECK] != xxhash.xxh3_64_digest(b"\0".join((drive, full, summary))):
         raise _damaged(full, "has an index entry that does not match its checksum")
     return summary
 
@@ -203,9 +204,9 @@ def index_summary(drive: bytes, full: bytes, value: bytes) -> bytes:
 def index_summaries(drive: bytes, entries: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
     """The same of many entries (full key, value) at a time: a listing's page is checked in one go."""
     head, digest = drive + b"\0", xxhash.xxh3_64_digest
-    summaries = [value[_SMALL_CHECK:] for _, value in entries]
+    summaries = [value[INDEX_CHECK:] for _, value in entries]
     sound = [
-        value[:_SMALL_CHECK] == digest(b"".join((head, full, b"\0", summary)))
+        value[:INDEX_CHECK] == digest(b"".join((head, full, b"\0", summary)))
         for (full, value), summary in zip(entries, summaries, strict=True)
     ]
     if not all(sound) or b"" in summaries:
@@ -219,8 +220,8 @@ def pack_meta(name: bytes, value: bytes) -> bytes:
 
 
 def unpack_meta(name: bytes, stored: bytes) -> bytes:
-    value = stored[_SMALL_CHECK:]
-    if stored[:_SMALL_CHECK] != xxhash.xxh3_64_digest(name + b"\0" + value):
+    value = stored[INDEX_CHECK:]
+    if stored[:INDEX_CHECK] != xxhash.xxh3_64_digest(name + b"\0" + value):
         raise StoreCorruptError(
             f"the store's value {name.decode(errors='replace')!r} does not match its checksum; "
             "use a snapshot of the store, or rebuild it from the drive while no file has been cleaned up"

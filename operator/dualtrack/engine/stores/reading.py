@@ -19,6 +19,7 @@ from contextlib import AbstractContextManager
 from itertools import islice, takewhile
 
 from dualtrack.engine.digests import DigestSum
+from dualtrack.engine.native.index import checked
 from dualtrack.engine.rows import Generation, Row, RowOrigin, RowState
 from dualtrack.engine.stores import envelope, keys
 from dualtrack.engine.stores.protocol import Digest, Entries, Older, PackedRow, Place, ScrubPage
@@ -123,12 +124,7 @@ class Reading:
                 if not part[-1][0].startswith(within):
                     del found[bisect_left(found, True, key=lambda entry: not entry[0].startswith(within)) :]
                     break
-        skip = len(os.fsencode(bucket)) + 1
-        summaries = envelope.index_summaries(self._drive, found)
-        return [
-            (full[skip:].decode("utf-8", "surrogateescape"), summary)
-            for (full, _), summary in zip(found, summaries, strict=True)
-        ]
+        return checked(self._drive, found)
 
     def meta(self, name: str) -> bytes | None:
         with self._read() as txn:

@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
+from operator import itemgetter
 from typing import Any, Protocol
 
 from dualtrack.engine.stores import keys
 from dualtrack.errors import StoreError
 
 _PART = 512
+_KEY = itemgetter(0)
 
 
 class Cursor(Protocol):
@@ -125,7 +127,7 @@ class Table:
         while part := list(islice(items, ahead)):
             ahead = min(2 * ahead, _PART)
             # The usual case at once: nothing below, and no branch among these.
-            if not depth and keys.LIMIT not in map(_length_of_key, part):
+            if not depth and keys.LIMIT not in map(len, map(_KEY, part)):
                 yield from part
                 continue
             for stored, value in part:
@@ -138,7 +140,3 @@ class Table:
                     yield from self._walk(txn, self.long, bytes(value), down, deeper, inner)
                 else:
                     yield before + stored[depth:], value
-
-
-def _length_of_key(item: tuple[bytes, bytes]) -> int:
-    return len(item[0])
