@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import old_forms
-from dualtrack.engine.objects.errors import Undecodable
+from crashing import Crasher
+from dualtrack.engine.objects.errors import NoSuchKey, Undecodable
 from dualtrack.engine.objects.layer import ObjectLayer
 from dualtrack.engine.objects.types import Attributes, Span
 from layers import Body, new_drive, opened, sweep
@@ -104,3 +106,78 @@ def test_a_write_beside_an_object_from_before_versions_keeps_it(drive: Path, lay
     after = [(v.version_id, v.etag) for v in layer.list_versions("bucket", "", "", "", "", 10).versions]
     assert after[1:] == before
     assert content(layer, "minio-1.0") == b"new"
+
+
+def hidden(drive: Path, key: str) -> None:
+    """An old document and its content beside the `xl.meta` that hides it."""
+    folder = drive / "bucket" / key
+    (folder / "xl.json").write_bytes((old_forms.FOLDER / "xl-json").read_bytes())
+    (folder / "part.1").write_bytes(b"a")
+
+
+@pytest.mark.parametrize("mode", ["fs/0", "fs/1", "kv_primary/1/true"])
+def test_a_deleted_object_does_not_uncover_an_older_one(drive: Path, mode: str) -> None:
+    with opened(drive, "fs/1") as layer:
+        layer.create_bucket("bucket")
+        layer.put("bucket", "key", Body(b"new"), Attributes())
+        layer.put("bucket", "key/below", Body(b"below"), Attributes())
+        layer.drain()
+        sweep(layer)
+    hidden(drive, "key")
+    with opened(drive, mode) as layer:
+        layer.delete("bucket", "key", None)
+        with pytest.raises(NoSuchKey):
+            layer.stat("bucket", "key", None)
+        assert [entry.key for entry in layer.list_objects("bucket", "", "", "", 10).objects] == ["key/below"]
+    assert sorted(path.name for path in (drive / "bucket/key").iterdir()) == ["below"]
+
+
+@pytest.fixture
+def crasher() -> Iterator[Crasher]:
+    made = Crasher()
+    yield made
+    made.close()
+
+
+def test_nor_does_one_whose_deletion_is_killed_anywhere(
+    drive: Path, tmp_path: Path, crasher: Crasher
+) -> None:
+    with opened(drive, "fs/0") as layer:
+        layer.create_bucket("bucket")
+        layer.put("bucket", "key", Body(b"new"), Attributes())
+    hidden(drive, "key")
+    step, killed = 0, True
+    found: list[bytes | None] = []
+    while killed:
+        step += 1
+        copy = shutil.copytree(drive, tmp_path / f"{step}")
+        order = {"mode": "fs/0", "level": "eventual", "operation": "delete", "key": "key"}
+        killed, _ = crasher.run(drive=str(copy), step=step, **order)
+        with opened(copy, "fs/0") as layer:
+            try:
+                found.append(content(layer, "key"))
+            except NoSuchKey:
+                found.append(None)
+    assert set(found) == {b"new", None}
+    assert found == sorted(found, key=lambda each: each is None)
+
+
+def test_the_content_of_a_replaced_object_from_before_versions_goes(drive: Path, layer: ObjectLayer) -> None:
+    name = "minio-1.3-taken-over"
+    folder = put(drive, name).parent
+    for place in ("legacy", str(old_forms.DATA_DIR)):
+        (folder / place).mkdir()
+        (folder / place / "part.1").write_bytes(b"a")
+    layer.set_tags("bucket", name, str(old_forms.A), {"a": "b"})
+    assert (folder / "legacy/part.1").exists()
+    layer.put("bucket", name, Body(b"new"), Attributes())
+    assert sorted(path.name for path in folder.iterdir()) == [str(old_forms.DATA_DIR), "xl.meta"]
+
+
+def test_but_not_that_of_a_key_which_is_called_like_its_directory(drive: Path, layer: ObjectLayer) -> None:
+    name = "minio-1.3-taken-over"
+    folder = put(drive, name).parent
+    other = put(drive, "xl-json", "xl.json").parent.rename(folder / "legacy")
+    (other / "part.1").write_bytes(b"a")
+    layer.put("bucket", name, Body(b"new"), Attributes())
+    assert sorted(path.name for path in other.iterdir()) == ["part.1", "xl.json"]

@@ -64,6 +64,11 @@ def data_directories(meta: XlMeta) -> frozenset[bytes]:
     )
 
 
+def has_legacy(meta: XlMeta | None) -> bool:
+    """Whether a version is from before versions, with its content in `legacy/`."""
+    return meta is not None and any(version.kind is Kind.LEGACY for version in meta.versions)
+
+
 def version_bytes(version_id: str) -> bytes:
     """The 16 bytes of a version id; `InvalidArgument` if it is none."""
     if version_id == NULL_VERSION:

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from dualtrack.engine import files, naming
+from dualtrack.engine.formats.legacy import v1
 from dualtrack.engine.listing import links_count_subdirectories
 from dualtrack.engine.marker import CONTROL
 from dualtrack.engine.metafile import MetaFile, MetaReader, Unreadable
@@ -129,21 +130,40 @@ class FsTrack:
         self.prune(bucket, key)
 
     def remove(self, bucket: str, key: str) -> None:
-        """Take the `xl.meta` away durably; what becomes empty is removed up to the bucket."""
+        """Take the `xl.meta` away durably, with an `xl.json` that it hid and the parts of that."""
+        if self.status(bucket, key) is None:
+            return
         directory = self.object_directory(bucket, key)
+        # The hidden one first: cut off behind it, the object is still there, and not the older one again.
+        hidden = self._take_away(os.path.join(directory, naming.LEGACY_FILE), bucket, key)
+        if hidden:
+            self.sync(bucket, key)
+        gone = self._take_away(os.path.join(directory, naming.META_FILE), bucket, key)
+        if gone:
+            self.sync(bucket, key)
+        if hidden:
+            self.trash.take_parts(directory)
+        for path in filter(None, (hidden, gone)):
+            files.unlink(path, missing_ok=True)
+
+    def _take_away(self, path: str, bucket: str, key: str) -> str | None:
+        """Where the file was moved to; None where there is none."""
         moved = self.trash.new_trash()
         try:
-            files.rename(os.path.join(directory, naming.META_FILE), moved)
+            files.rename(path, moved)
         except (FileNotFoundError, NotADirectoryError):
-            return
+            return None
         except OSError as error:
             raise unavailable(error, bucket, key) from error
-        self.sync(bucket, key)
-        files.unlink(moved, missing_ok=True)
+        return moved
 
     def discard_data(self, bucket: str, key: str, data_dir: bytes) -> None:
         """Remove a data directory that no version names any more."""
         self.trash.take(self.data_directory(bucket, key, data_dir))
+
+    def discard_legacy(self, bucket: str, key: str) -> None:
+        """Remove the content of a version from before versions that is there no more."""
+        self.trash.take(os.path.join(self.object_directory(bucket, key), v1.DATA_DIRECTORY))
 
     def prune(self, bucket: str, key: str) -> None:
         """Remove the object's directory and its parents as far as they are empty, never the bucket's."""

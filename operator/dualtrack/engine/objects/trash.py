@@ -80,6 +80,17 @@ class Trash:
         for path in due:
             remove_tree(path)
 
+    def take_parts(self, directory: str) -> None:
+        """Remove part files that lie in an object's own directory, as they did before data directories."""
+        try:
+            entries = [entry for entry in os.scandir(directory) if _is_part(entry)]
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        if entries:
+            target = self.new_trash()
+            _take_parts(entries, target)
+            remove_tree(target)
+
     def take(self, data_directory: str) -> None:
         """Move a data directory aside and remove it as soon as nobody reads from it. Missing is fine.
 

@@ -28,6 +28,7 @@ from dualtrack.engine.objects.documents import (
     data_directories,
     decode_meta,
     describe,
+    has_legacy,
     version_bytes,
     with_tags,
 )
@@ -207,6 +208,10 @@ class Changes:
         gone = data_directories(before) - data_directories(after) if before is not None else frozenset()
         for data_dir in gone:
             self._plane.fs.discard_data(bucket, key, data_dir)
+        # A key of that name may have content of its own there, from the same time.
+        unused = has_legacy(before) and not has_legacy(after)
+        if unused and self._plane.change(bucket, f"{key}/legacy") is None:
+            self._plane.fs.discard_legacy(bucket, key)
         if not after.versions:
             self._plane.fs.prune(bucket, key)
 
