@@ -27,11 +27,13 @@ from dualtrack.engine.stores.lmdb import LmdbStore
 from dualtrack.engine.stores.protocol import Batch, Digest, Place, Put
 from dualtrack.engine.summary import summary
 from dualtrack.engine.task import Task
-from dualtrack.errors import DifferenceError, IncompleteError, RefusedError
+from dualtrack.errors import DifferenceError, IncompleteError, RefusedError, StoreLockedError
 
 RECORD = "snapshot"
 PAGE = 2_000
 _PASSES = 5
+_PARTS = ("data.mdb", "lock.mdb", "owner.sock", "owner.lock")
+"""The last two are what an owner leaves, such as a restore that takes a snapshot in a lost store's place."""
 # The store counts these itself, or writes them when it is created; the term comes last (see `_copy_meta`).
 _OWN_META = ("count/", "children", "entries", "schema", "drive_id", "term")
 
@@ -210,10 +212,27 @@ def _swap(temporary: str, directory: str) -> None:
 
 
 def _clear(directory: str) -> None:
-    """Remove a store that nobody relies on: what it consists of, and nothing else."""
-    for name in ("data.mdb", "lock.mdb"):
+    """Remove a store that nobody relies on: what it consists of, and nothing else. `RefusedError` if there
+    is anything else.
+    """
+    for name in _PARTS:
         files.unlink(os.path.join(directory, name), missing_ok=True)
-    files.remove_directory(directory)
+    if not files.remove_directory(directory) and os.path.lexists(directory):
+        raise RefusedError(
+            f"{directory} holds more than a snapshot ({', '.join(sorted(os.listdir(directory))[:3])}); move "
+            "that away, then run this again"
+        )
+
+
+def _refuse_owned(directory: str) -> None:
+    """Nobody may be at work on what is to be replaced."""
+    path = os.path.join(directory, "owner.lock")
+    if not os.path.lexists(path):
+        return
+    lock = files.lock_file(path)
+    if lock is None:
+        raise StoreLockedError(f"{directory} is in use by another process; wait until that has ended")
+    os.close(lock)
 
 
 def _refuse_foreign(task: Task, directory: str) -> None:
@@ -224,6 +243,9 @@ def _refuse_foreign(task: Task, directory: str) -> None:
         return
     if not os.path.isfile(os.path.join(directory, "data.mdb")):
         raise RefusedError(f"{directory} is not empty and holds no snapshot; name another directory")
+    if strange := sorted(set(os.listdir(directory)).difference(_PARTS)):
+        raise RefusedError(f"{directory} holds more than a snapshot ({strange[0]}); move that away first")
+    _refuse_owned(directory)
     with _opened(directory, task) as old:
         uuid = old.meta("store_uuid")
     if uuid != task.owner.meta("store_uuid"):

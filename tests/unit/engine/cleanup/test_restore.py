@@ -14,13 +14,21 @@ from dualtrack.engine.cleanup.hold import hold
 from dualtrack.engine.cleanup.purge import purge
 from dualtrack.engine.drive import Drive
 from dualtrack.engine.marker import Marker, MarkerState
+from dualtrack.engine.owner import Owner, OwnerSettings
 from dualtrack.engine.restore import restore
 from dualtrack.engine.rows import NO_FILE, Row, RowOrigin, RowState
 from dualtrack.engine.snapshot import put_of
 from dualtrack.engine.stores.protocol import Batch
 from dualtrack.engine.task import Task
 from dualtrack.engine.verify import Verification
-from dualtrack.errors import DifferenceError, MarkerError, OwnerError, RefusedError, StoreCorruptError
+from dualtrack.errors import (
+    DifferenceError,
+    MarkerError,
+    OwnerError,
+    RefusedError,
+    StoreCorruptError,
+    StoreLockedError,
+)
 
 
 def present(task: Task, prefix: str = "plain") -> list[Row]:
@@ -208,6 +216,29 @@ def test_a_snapshot_is_the_store_of_its_time(small, tmp_path: Path) -> None:
         assert second.digest == str(task.owner.digest()) != first.digest
         assert not (tmp_path / "copy.tmp").exists()
         assert not (tmp_path / "copy.old").exists()
+
+
+def test_a_snapshot_that_was_owned_is_replaced_once_nobody_has_it_open(small, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    small.run(lambda task: snapshot.snapshot(task, str(copy)))
+    owner = Owner.open(None, str(copy), OwnerSettings())
+    with pytest.raises(StoreLockedError, match="copy"):
+        small.run(lambda task: snapshot.snapshot(task, str(copy)))
+    owner.close()
+    assert (copy / "owner.lock").exists()
+    for _ in range(2):
+        small.run(lambda task: snapshot.snapshot(task, str(copy)))
+        assert not (tmp_path / "copy.old").exists()
+    assert sorted(os.listdir(copy)) == ["data.mdb", "lock.mdb"]
+
+
+def test_what_is_no_part_of_a_snapshot_is_not_removed_with_it(small, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    small.run(lambda task: snapshot.snapshot(task, str(copy)))
+    (copy / "notes").write_text("mine")
+    with pytest.raises(RefusedError, match="notes"):
+        small.run(lambda task: snapshot.snapshot(task, str(copy)))
+    assert (copy / "notes").exists()
 
 
 def test_rows_written_during_a_snapshot_are_counted_apart(small, tmp_path: Path, monkeypatch) -> None:
