@@ -16,6 +16,7 @@ import pytest
 from dualtrack.engine.client import OwnerClient
 from dualtrack.engine.digests import DigestSum
 from dualtrack.engine.formats.versions import Kind
+from dualtrack.engine.look import look
 from dualtrack.engine.owner import Owner, OwnerSettings
 from dualtrack.engine.rows import Fingerprint, Generation, Row, RowOrigin, RowState, order
 from dualtrack.engine.server import Server
@@ -25,7 +26,13 @@ from dualtrack.engine.stores.opening import open_store
 from dualtrack.engine.stores.protocol import Batch, Outcome, Put, SealedRows
 from dualtrack.engine.stores.transaction import ROWS
 from dualtrack.engine.summary import Summary
-from dualtrack.errors import FencedError, OwnerError, StoreCorruptError
+from dualtrack.errors import (
+    FencedError,
+    OwnerError,
+    StoreCorruptError,
+    StoreLockedError,
+    StoreVersionError,
+)
 
 MAP = 512 * 1024 * 1024
 
@@ -316,6 +323,52 @@ def test_sealed_rows_fare_as_their_puts_would(store: Any) -> None:
     assert store.get_many([("b", "older")]) == [row("b", "older", 5)]
     assert store.stats().objects == {"b": 6}
     assert store.digest().count == 6
+
+
+@pytest.mark.parametrize("store", ["lmdb", "rocksdb", "postgresql"], indirect=True)
+def test_a_key_that_comes_twice_in_a_batch_counts_once(store: Any) -> None:
+    """A directory that changes while it is listed may give a name twice."""
+    first, again, same = row("b", "k", 5, b"1"), row("b", "k", 5, b"2"), row("b", "l", 5)
+    found = store.commit(
+        Batch(puts=(Put(same, b"s:l"),), sealed=sealed(first, row("b", "x", 5), again, same))
+    )
+    assert found.outcomes == (
+        Outcome.APPLIED,
+        Outcome.APPLIED,
+        Outcome.APPLIED,
+        Outcome.NEWER,
+        Outcome.SAME,
+    )
+    assert everything(store) == [first, same, row("b", "x", 5)]
+    assert store.stats().objects == {"b": 3}
+    assert store.digest().count == 3
+
+
+@pytest.mark.parametrize("driver", ["rocksdb", "postgresql"])
+def test_several_may_look_at_once_and_only_with_nobody_at_work(
+    driver: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    where = f"rocksdb:{tmp_path}/store"
+    if driver == "postgresql":
+        where = f"{request.getfixturevalue('postgresql').url}&schema=s{uuid.uuid4().hex}"
+    settings = OwnerSettings(drive_id="drive-1", map_size=MAP)
+    owner = Owner.open(None, where, settings)
+    put(owner, row("b", "k"))
+    if driver != "postgresql":
+        with pytest.raises(StoreLockedError), look(where):
+            pass
+    owner.close()
+    with look(where) as one, look(where, drive_id="drive-1") as other:
+        assert everything(one) == everything(other) == [row("b", "k")]
+        assert one.digest() == other.digest()
+        assert one.stats().objects == {"b": 1}
+        if driver != "postgresql":
+            with pytest.raises(StoreLockedError):
+                Owner.open(None, where, settings)
+        with pytest.raises(StoreVersionError), look(where, drive_id="another"):
+            pass
+    owner = Owner.open(None, where, settings)
+    owner.close()
 
 
 def test_rows_of_an_earlier_pass_are_told_apart(store: Any) -> None:

@@ -60,7 +60,7 @@ def look(
         raise UsageError(f"--store {location}: there is no store; migrate makes one")
     lock = _shared_lock(location.directory)
     try:
-        opened = open_store(location, drive_id)
+        opened = open_store(location, drive_id, reading=True)
         try:
             yield opened
         finally:

@@ -14,17 +14,22 @@ from dualtrack.engine.stores.protocol import OwnedStore
 from dualtrack.errors import UsageError
 
 
-def open_store(location: Location, drive_id: str = "", *, map_size: int = 0) -> OwnedStore:
-    """Open or create it. An empty `drive_id` accepts a store of any drive; `map_size` is LMDB's alone."""
+def open_store(
+    location: Location, drive_id: str = "", *, map_size: int = 0, reading: bool = False
+) -> OwnedStore:
+    """Open or create it. An empty `drive_id` accepts a store of any drive; `map_size` is LMDB's alone.
+
+    `reading`: nothing will be committed, so that several may have it open at once. LMDB needs not be told.
+    """
     match location.driver:
         case Driver.LMDB:
             return LmdbStore.open(location.directory, drive_id, map_size=map_size)
         case Driver.ROCKSDB:
             backend = _extra("rocksdb", location)
-            opened: OwnedStore = backend.RocksDbStore.open(location.directory, drive_id)
+            opened: OwnedStore = backend.RocksDbStore.open(location.directory, drive_id, reading=reading)
         case Driver.POSTGRESQL:
             backend = _extra("postgresql", location)
-            opened = backend.PostgresStore.open(location, drive_id)
+            opened = backend.PostgresStore.open(location, drive_id, reading=reading)
     return opened
 
 

@@ -65,17 +65,22 @@ class PostgresStore(Writing):
         self._gate = Gate()
 
     @classmethod
-    def open(cls, location: Location, drive_id: str = "") -> PostgresStore:
-        """Open or create the drive's schema, and own it. An empty `drive_id` needs `schema=` in the URL."""
+    def open(cls, location: Location, drive_id: str = "", *, reading: bool = False) -> PostgresStore:
+        """Open or create the drive's schema, and own it. An empty `drive_id` needs `schema=` in the URL.
+
+        `reading`: beside its owner, if there is one, and whoever else looks; nothing is created.
+        """
         schema = location.schema or (drive_id and "dualtrack_" + drive_id.replace("-", "_"))
         if not schema:
             raise UsageError(f"--store {location}: without a drive, add schema=NAME to the URL")
         writer = _connect(location)
         try:
             with _translated(str(location)):
+                store = cls(location, schema, writer)
+                if reading:
+                    return _recognized(store, drive_id)
                 _refuse_loss(writer, str(location))
                 _own(writer, schema, str(location))
-                store = cls(location, schema, writer)
                 store.create()
             store.identify(drive_id)
         except BaseException:
@@ -284,6 +289,15 @@ def _portions(
             keys, values, size = [], [], 0
     if keys:
         yield keys, values
+
+
+def _recognized(store: PostgresStore, drive_id: str) -> PostgresStore:
+    try:
+        store.recognize(drive_id)
+    except BaseException:
+        store.close()
+        raise
+    return store
 
 
 def _connect(location: Location) -> psycopg.Connection[Any]:

@@ -65,7 +65,7 @@ class Put:
 @dataclass(slots=True)
 class SealedRows:
     """Rows of a sweep that a reader has packed already, as parallel lists: full key, envelope, packed index
-    entry, number of versions. All are PRESENT, of origin FS, of one generation, their keys all different.
+    entry, number of versions. All are PRESENT, of origin FS and of one generation.
     """
 
     fulls: list[bytes] = field(default_factory=list)

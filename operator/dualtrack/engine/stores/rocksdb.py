@@ -16,7 +16,7 @@ Errors are plain `Exception`s with RocksDB's text, so `_translated` has to look 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -49,18 +49,22 @@ class RocksDbStore(Writing):
         self._gate = Gate()
 
     @classmethod
-    def open(cls, directory: str, drive_id: str = "") -> RocksDbStore:
-        """Open or create the store in `directory`. An empty `drive_id` accepts a store of any drive."""
+    def open(cls, directory: str, drive_id: str = "", *, reading: bool = False) -> RocksDbStore:
+        """Open or create the store in `directory`. An empty `drive_id` accepts a store of any drive.
+
+        `reading`: beside others who do no more, and without RocksDB's own lock; no commit is possible.
+        """
         folder = os.path.join(directory, ROCKSDB_FOLDER)
+        if reading:
+            with _translated(directory):
+                access = rocksdict.AccessType.read_only(error_if_log_file_exist=False)
+                found = cls(directory, rocksdict.Rdict(folder, _options(), access_type=access))
+            return _kept(found, lambda: found.recognize(drive_id))
         files.ensure_directory(folder)
         place.refuse_unsound(folder)
         with _translated(directory):
             store = cls(directory, rocksdict.Rdict(folder, _options()))
-        try:
-            store.identify(drive_id)
-        except BaseException:
-            store.close()
-            raise
+        _kept(store, lambda: store.identify(drive_id))
         files.sync_directory(folder)
         return store
 
@@ -137,6 +141,16 @@ class _Transaction:
             yield name[1:], iterator.value()
             iterator.next()
         iterator.status()
+
+
+def _kept(store: RocksDbStore, check: Callable[[], None]) -> RocksDbStore:
+    """The store, open as long as the check holds."""
+    try:
+        check()
+    except BaseException:
+        store.close()
+        raise
+    return store
 
 
 def _options() -> Any:

@@ -7,7 +7,8 @@ the store as they came. All others are opened into puts, and `decide` judges the
 from __future__ import annotations
 
 import os
-from collections.abc import Container, Iterable, Sized
+from collections import Counter
+from collections.abc import Collection, Container, Iterable, Sized
 from itertools import groupby
 
 from dualtrack.engine.rows import RowOrigin, is_system
@@ -49,13 +50,21 @@ def checked(drive: bytes, rows: SealedRows) -> SealedRows:
     return rows
 
 
-def to_be_judged(rows: SealedRows, known: Container[bytes], dirty: Container[Place]) -> list[int]:
-    """Numbers of the rows whose key a row or a mark knows."""
+def to_be_judged(
+    rows: SealedRows, known: Container[bytes], dirty: Container[Place], puts: Collection[bytes]
+) -> list[int]:
+    """Numbers of the rows whose key a row, a mark, another put of the batch or another one of them knows.
+
+    A directory that changes while it is listed may give a name twice.
+    """
     marked = not isinstance(dirty, Sized) or len(dirty) > 0
+    again = set(puts)
+    if len(set(rows.fulls)) < len(rows.fulls):
+        again.update(full for full, times in Counter(rows.fulls).items() if times > 1)
     return [
         number
         for number, full in enumerate(rows.fulls)
-        if full in known or (marked and place_of(full) in dirty)
+        if full in known or full in again or (marked and place_of(full) in dirty)
     ]
 
 

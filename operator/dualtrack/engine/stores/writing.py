@@ -62,11 +62,7 @@ class Writing(Comparing):
                     f"{self.name} has schema {schema}, this build knows {SCHEMA}; use a newer one"
                 )
             known = (self._get_meta(txn, "drive_id") or b"").decode() if schema else drive_id
-            if drive_id and known != drive_id:
-                raise StoreVersionError(
-                    f"{self.name} is the store of drive {known or '(none)'}, not of {drive_id}; "
-                    "give the --store that belongs to this --drive"
-                )
+            self._require_drive(drive_id, known)
             if schema == 0:
                 self._put_meta(txn, "drive_id", drive_id.encode())
                 self._put_meta(txn, "store_uuid", str(uuid.uuid4()).encode())
@@ -79,6 +75,26 @@ class Writing(Comparing):
             return known
 
         self._drive = self._change(work).encode()
+
+    def recognize(self, drive_id: str) -> None:
+        """What `identify` checks, for whoever only reads."""
+        with self._read() as txn:
+            schema = int(self._get_meta(txn, "schema") or b"0")
+            known = (self._get_meta(txn, "drive_id") or b"").decode()
+        if schema != SCHEMA:
+            raise StoreVersionError(
+                f"{self.name} has schema {schema}, this build reads {SCHEMA}; "
+                + ("let its owner open it once" if schema < SCHEMA else "use a newer one")
+            )
+        self._require_drive(drive_id, known)
+        self._drive = known.encode()
+
+    def _require_drive(self, drive_id: str, known: str) -> None:
+        if drive_id and known != drive_id:
+            raise StoreVersionError(
+                f"{self.name} is the store of drive {known or '(none)'}, not of {drive_id}; "
+                "give the --store that belongs to this --drive"
+            )
 
     # -- terms and fences ------------------------------------------------------------------------------------
 
@@ -166,7 +182,7 @@ class Writing(Comparing):
         sealed = batch.sealed or SealedRows()
         fulls = [keys.full_key(put.row.bucket, put.row.key) for put in batch.puts]
         stored = txn.get_many(ROWS, fulls + sealed.fulls)
-        judged = to_be_judged(sealed, stored, dirty)
+        judged = to_be_judged(sealed, stored, dirty, fulls)
         puts = (*batch.puts, *(open_one(self._drive, sealed, number) for number in judged))
         fulls += [sealed.fulls[number] for number in judged]
         known, broken = unpack_all(self._drive, stored)
