@@ -14,12 +14,18 @@ help: ## List what can be made
 
 $(UV):
 	python3 -m venv $(DUALTRACK_CACHE)/uv-tool
-	$(DUALTRACK_CACHE)/uv-tool/bin/pip install --quiet uv
+	$(DUALTRACK_CACHE)/uv-tool/bin/python -m pip install --quiet uv
+
+# Scripts and the editable install name the folder that they were made in: a copied checkout makes its own.
+ifneq ($(shell cat .venv/.place 2>/dev/null || echo $(CURDIR)),$(CURDIR))
+$(shell rm -rf .venv)
+endif
 
 .venv/.ready: requirements.lock pyproject.toml hatch_build.py $(wildcard operator/dualtrack/engine/native/*.[ch]) | $(UV)
 	$(UV) venv --quiet --allow-existing --python python3 .venv
 	$(UV) pip sync --quiet --python .venv --require-hashes requirements.lock
 	$(UV) pip install --quiet --python .venv --no-deps --editable .
+	@echo $(CURDIR) > .venv/.place
 	@touch $@
 
 .PHONY: venv

@@ -24,9 +24,9 @@ def dependencies() -> Path:
             say("resolving the image's dependencies to wheels")
             fresh = folder.with_suffix(".new")
             shutil.rmtree(fresh, ignore_errors=True)
-            pip = [str(_uv().parent / "pip"), "wheel", "--quiet", "--wheel-dir", str(fresh)]
-            run([*pip, "--require-hashes", "--no-deps", "-r", str(LOCK)])
-            run([*pip, "--no-deps", "pip"])
+            wheel = [*pip(), "wheel", "--quiet", "--wheel-dir", str(fresh)]
+            run([*wheel, "--require-hashes", "--no-deps", "-r", str(LOCK)])
+            run([*wheel, "--no-deps", "pip"])
             fresh.rename(folder)
     return folder
 
@@ -38,6 +38,12 @@ def application() -> Path:
     env = {"UV_CACHE_DIR": os.environ.get("UV_CACHE_DIR") or str(cache() / "uv")}
     run([_uv(), "build", "--quiet", "--wheel", "--out-dir", folder, REPO], env=env)
     return next(folder.glob("*.whl"))
+
+
+def pip() -> list[str]:
+    """How to call the cache's pip. Its script names the folder that the cache was made in, which a cache that
+    was moved or copied has left; its Python finds itself."""
+    return [str(cache() / "uv-tool" / "bin" / "python"), "-m", "pip"]
 
 
 def _uv() -> Path:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +17,7 @@ from dualtrack.engine.pacefile import PaceFile, Priority
 from dualtrack.engine.stretches import stretch_of
 from dualtrack.engine.walk import Cursor
 from dualtrack.errors import IncompleteError
+from layers import new_drive
 from sweepbench import Bench
 
 
@@ -84,6 +87,35 @@ def test_the_largest_comes_first_and_access_times_count_where_there_are_any(
     told = bucket_order.choose(drive, Priority.ACCESS_FREQUENCY, {}, 0)
     assert told.buckets[0] == buckets[1]
     assert told.told.startswith("access frequency")
+
+
+ASKED = """
+import sys
+from dualtrack.engine import bucket_order
+from dualtrack.engine.drive import Drive
+from dualtrack.engine.pacefile import Priority
+print(bucket_order.choose(Drive.open(sys.argv[1]), Priority.ACCESS_FREQUENCY, {}, 0).told)
+"""
+
+
+@pytest.mark.parametrize(("option", "told"), [("strictatime", "access frequency"), ("noatime", "none")])
+def test_a_mount_that_keeps_no_access_times_is_said_to_tell_none(
+    tmp_path: Path, option: str, told: str
+) -> None:
+    """Copied files have access times there, too, but of no reader: they must not decide."""
+    drive = new_drive(tmp_path / "drive")
+    (drive / "bucket").mkdir()
+    (drive / "bucket" / "file").write_bytes(b"")
+    os.utime(drive / "bucket" / "file", ns=(2 * 10**18, 10**18))
+    (tmp_path / "mount").mkdir()
+    script = f'mount -t tmpfs -o {option} none "$1" && cp -a "$2/." "$1" && "$3" -c "$4" "$1"'
+    arguments = [str(tmp_path / "mount"), str(drive), sys.executable, ASKED]
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script, "sh", *arguments], capture_output=True, text=True
+    )
+    if "unshare" in done.stderr or "mount:" in done.stderr:
+        pytest.skip(f"nothing can be mounted here: {done.stderr.strip()}")
+    assert done.stdout.startswith(told), done.stderr
 
 
 def test_a_random_order_can_be_repeated(bench: Bench) -> None:
