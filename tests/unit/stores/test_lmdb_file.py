@@ -65,6 +65,29 @@ def test_a_truncated_file_is_an_error_and_not_a_signal(tmp_path: Path) -> None:
             LmdbStore.open(str(tmp_path), "drive-1", map_size=MAP)
 
 
+@pytest.mark.parametrize("size", [0, 5_000, 20_000])
+def test_a_file_that_is_cut_off_under_an_open_store_is_an_error_for_good(tmp_path: Path, size: int) -> None:
+    filled(tmp_path)
+    store = LmdbStore.open(str(tmp_path), "drive-1", map_size=MAP)
+    store.open_term()
+    path = tmp_path / place.DATA_FILE
+    whole = path.stat().st_size
+    assert len(store.scan(None, 10)) == 10
+    os.truncate(path, size)
+    for attempt in (
+        lambda: store.scan(None, 10),
+        lambda: store.commit(Batch(puts=puts(1))),
+        store.stats,
+        store.digest,
+    ):
+        with pytest.raises(StoreCorruptError, match="cut off while it was open"):
+            attempt()
+    os.truncate(path, 2 * whole)
+    with pytest.raises(StoreCorruptError, match="cut off"):
+        store.scan(None, 10)
+    store.close()
+
+
 def test_a_file_that_is_no_store_is_refused(tmp_path: Path) -> None:
     (tmp_path / place.DATA_FILE).write_bytes(b"not a store " * 4096)
     with pytest.raises(StoreCorruptError, match="does not begin"):

@@ -51,6 +51,7 @@ class LmdbStore(Writing):
         }
         self._gate = Gate()
         self._readers = ReaderTable(env, env.path(), clock)
+        self._size = place.SizeGuard(env.path())
 
     @classmethod
     def open(
@@ -79,15 +80,19 @@ class LmdbStore(Writing):
                 names = ("rows", "rows.long", "index", "index.long", "meta")
                 tables = {name: env.open_db(name.encode()) for name in names}
                 store = cls(env, tables, clock)
-                store.identify(drive_id)
             except BaseException:
                 env.close()
+                raise
+            try:
+                store.identify(drive_id)
+            except BaseException:
+                store.close()
                 raise
         files.sync_directory(directory)
         return store
 
     def _sizes(self) -> tuple[int, int, int]:
-        with self._gate, self._env.begin() as txn:
+        with self._gate, self.begin_reading() as txn:
             pages = 0
             for table in self._databases.values():
                 stat = txn.stat(table)
@@ -100,6 +105,7 @@ class LmdbStore(Writing):
         """Wait for transactions under way: one that is cut off from its map would crash the process."""
         if self._gate.close():
             self._env.close()
+            self._size.close()
 
     def _read(self) -> _Read:
         return _Read(self, self._gate)
@@ -108,6 +114,7 @@ class LmdbStore(Writing):
         return _Transaction(txn, self._tables)
 
     def begin_reading(self) -> lmdb.Transaction:
+        self._size.check()
         try:
             return self._env.begin()
         except lmdb.ReadersFullError:
@@ -118,6 +125,7 @@ class LmdbStore(Writing):
     def _write(self) -> Iterator[_Transaction]:
         with self._gate, _translated(self._path):
             self._readers.check()
+            self._size.check()
             with self._env.begin(write=True) as txn:
                 yield self.transaction(txn)
 

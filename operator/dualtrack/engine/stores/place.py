@@ -86,6 +86,31 @@ def refuse_unreadable(directory: str) -> None:
         raise _damaged(path, f"has pages that cannot be read (a process that read them ended with {code})")
 
 
+class SizeGuard:
+    """The file of a store that is mapped must not get shorter: a page beyond its end is a SIGBUS that kills
+    the process. Asked before each transaction, which leaves the length of one transaction in which whoever
+    cuts the file off still wins.
+    """
+
+    def __init__(self, directory: str) -> None:
+        self._path = os.path.join(directory, DATA_FILE)
+        self._descriptor = os.open(self._path, os.O_PATH | os.O_CLOEXEC)
+        self._largest = 0
+        self._shrunk = False
+
+    def check(self) -> None:
+        """`StoreCorruptError` from the first time on that the file has lost something, for good: what grows
+        again behind the cut is not what was there."""
+        size = os.fstat(self._descriptor).st_size
+        if size < self._largest or self._shrunk:
+            self._shrunk = True
+            raise _damaged(self._path, f"was cut off while it was open ({self._largest} bytes, now {size})")
+        self._largest = size
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
 def _probe(directory: str) -> int:
     command = "import sys; from dualtrack.engine.stores.lmdb import probe; probe(sys.argv[1])"
     child = subprocess.run(

@@ -65,6 +65,20 @@ def primary(drive: Path, figures: Figures | None = None) -> Iterator[ObjectLayer
         yield layer
 
 
+def test_a_store_that_is_cut_off_under_a_server_leaves_it_to_its_files(drive: Path) -> None:
+    expected = {key: key.encode() for key in KEYS}
+    with primary(drive) as layer:
+        assert everything(layer) == expected
+        os.truncate(drive / ".dualtrack/store/data.mdb", 8_192)
+        assert everything(layer) == expected
+        put(layer, "new", b"new")
+        assert get(layer, "new") == b"new"
+    assert verb("rebuild", drive) == 0
+    with primary(drive) as layer:
+        sweep(layer)
+        assert everything(layer) == expected | {"new": b"new"}
+
+
 def test_a_row_that_is_damaged_under_a_server_is_read_from_its_file_until_a_rebuild(drive: Path) -> None:
     expected = {key: key.encode() for key in KEYS}
     with primary(drive) as layer:
