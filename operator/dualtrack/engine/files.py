@@ -13,7 +13,6 @@ at once and a test can assert that nobody else imports the primitives. What they
 from __future__ import annotations
 
 import ctypes
-import ctypes.util
 import errno
 import fcntl
 import os
@@ -25,7 +24,8 @@ from contextlib import contextmanager, suppress
 _RENAME_NOREPLACE = 1
 _RENAME_EXCHANGE = 2
 _AT_FDCWD = -100
-_libc = ctypes.CDLL(ctypes.util.find_library("c"), use_errno=True)
+# Of this process: to find it by name would run a program at every start.
+_libc = ctypes.CDLL(None, use_errno=True)
 
 
 @contextmanager

@@ -9,8 +9,6 @@ nothing was counted it is 0: nobody waits. The store's is the slowest commit sin
 from __future__ import annotations
 
 import re
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -53,6 +51,10 @@ class DataPlaneP99:
         return percentile(counted, before or {})
 
     def _fetch(self) -> Mapping[float, float] | None:
+        # Only where a data plane is asked: this loads TLS and more, which every other sweep would wait for.
+        import urllib.error
+        import urllib.request
+
         try:
             with urllib.request.urlopen(self._url, timeout=TIMEOUT_SECONDS) as answer:
                 text = answer.read(_MAX_BYTES).decode("utf-8", "replace")
