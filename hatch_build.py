@@ -18,7 +18,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 SOURCES = Path("operator/dualtrack/engine/native")
 LIBRARY = SOURCES / "_reader.so"
-FLAGS = ("-std=c11", "-O3", "-Wall", "-Wextra", "-shared", "-fPIC", "-fvisibility=hidden", "-g0")
+FLAGS = ("-std=c11", "-O3", "-Wall", "-Wextra", "-shared", "-fPIC", "-fvisibility=hidden", "-g0", "-pthread")
 
 
 class NativeReader(BuildHookInterface):

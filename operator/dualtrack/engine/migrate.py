@@ -33,7 +33,7 @@ from dualtrack.engine.pace import Pace
 from dualtrack.engine.places import object_path
 from dualtrack.engine.quarantine import Quarantined, all_quarantined, meta_name, quarantined
 from dualtrack.engine.rows import Generation, Row
-from dualtrack.engine.sealing import Sealer
+from dualtrack.engine.sealing import Sealer, reading_threads
 from dualtrack.engine.stores.protocol import Batch, Outcome, Place, Put, SealedRows
 from dualtrack.engine.stores.sealed import place_of
 from dualtrack.engine.stretches import walk_in
@@ -152,9 +152,11 @@ class Sweep:
     def _batches(self) -> Generator[tuple[Generation, list[Range]], None, None]:
         """Ranges with a generation that is older than the opening of their files."""
         owner = self.task.owner
-        sealer = Sealer.of(self.task.drive.path, owner.info().drive_id)
         # A client has one connection, which the committing thread uses; a pace counts all work of a batch.
-        if isinstance(owner, Owner) and self.pace.unbounded:
+        alone = isinstance(owner, Owner) and self.pace.unbounded
+        threads = reading_threads() if alone else 1
+        sealer = Sealer.of(self.task.drive.path, owner.info().drive_id, threads=threads)
+        if alone:
             return read_ahead(self._read_batches(sealer, BATCH_ROWS))
         return self._read_batches(sealer, min(SHARED_ROWS, BATCH_ROWS))
 

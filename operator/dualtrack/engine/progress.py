@@ -83,7 +83,7 @@ class ProgressReport:
 
 
 def _bar() -> Progress:
-    # Here, not above: loading rich takes as long as sweeping some thousand objects, and pods have no terminal.
+    # Here, not above: rich takes as long to load as thousands of objects to sweep; a pod has no bar.
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 

@@ -7,6 +7,7 @@ not there, there is no sealer, and the walk reads everything in Python.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -17,6 +18,8 @@ from dualtrack.engine.native.library import SEALED, TOO_LARGE, UNUSUAL, Names, P
 from dualtrack.engine.rows import ZERO, Generation, is_system
 from dualtrack.engine.stores import envelope
 from dualtrack.engine.stores.protocol import SealedRows
+
+MOST_THREADS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,13 @@ class Sealed:
     last: bytes | None
 
 
+def reading_threads() -> int:
+    """How many read for a sweep that has the machine to itself: disks gain from a few, memory from no more
+    than there are processors.
+    """
+    return min(MOST_THREADS, len(os.sched_getaffinity(0)))
+
+
 class Sealer:
     """Reads under one generation at a time: whoever sweeps sets it before it asks for more."""
 
@@ -41,13 +51,15 @@ class Sealer:
         self.generation: Generation = ZERO
 
     @classmethod
-    def of(cls, root: str, drive_id: str, *, trust_links: bool | None = None) -> Sealer | None:
-        """None where the native reader is not there."""
+    def of(
+        cls, root: str, drive_id: str, *, trust_links: bool | None = None, threads: int = 1
+    ) -> Sealer | None:
+        """None where the native reader is not there. `threads` read a directory's files at once."""
         found = library.library()
         if found is None:
             return None
         trust = links_count_subdirectories(root) if trust_links is None else trust_links
-        return cls(library.Reader(found, drive_id.encode(), trust_links=trust))
+        return cls(library.Reader(found, drive_id.encode(), trust_links=trust, threads=threads))
 
     def names(self, path: Path, descriptor: int) -> Names | None:
         """The subdirectories of an open directory; None where Python has to list it."""

@@ -27,7 +27,7 @@ from dualtrack.engine.owner import Owner
 from dualtrack.engine.owner_api import OwnerInfo
 from dualtrack.engine.pairing import pairs
 from dualtrack.engine.repair.records import REPAIRS
-from dualtrack.engine.sealing import Sealer
+from dualtrack.engine.sealing import Sealer, reading_threads
 from dualtrack.engine.stores.protocol import Place
 from dualtrack.engine.task import Task
 from dualtrack.engine.waiving import all_waivers, content_sha256
@@ -89,7 +89,7 @@ class Verification:
     def _in_bulk(self) -> bool:
         """Whether the quick way has settled everything. Where it has not, it leaves no trace."""
         owner, task = self.task.owner, self.task
-        sealer = Sealer.of(task.drive.path, self.info.drive_id)
+        sealer = Sealer.of(task.drive.path, self.info.drive_id, threads=reading_threads())
         if self.final or sealer is None or not isinstance(owner, Owner):
             return False
         kept = task.counts.copy(), list(task.names), task.scanned, task.committed

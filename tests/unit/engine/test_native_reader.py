@@ -5,8 +5,10 @@ from __future__ import annotations
 import ctypes
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -26,8 +28,8 @@ CASES = ("minio-single", "rustfs-4d")
 pytestmark = pytest.mark.skipif(library.library() is None, reason="built without a C compiler")
 
 
-def sealer_of(drive: Drive, *, trust_links: bool | None = None) -> Sealer:
-    sealer = Sealer.of(drive.path, drive.drive_id, trust_links=trust_links)
+def sealer_of(drive: Drive, *, trust_links: bool | None = None, threads: int = 3) -> Sealer:
+    sealer = Sealer.of(drive.path, drive.drive_id, trust_links=trust_links, threads=threads)
     assert sealer is not None
     sealer.generation = GENERATION
     return sealer
@@ -117,6 +119,53 @@ def test_a_range_that_does_not_fit_into_memory_at_once_comes_in_parts(
     monkeypatch.setattr(library, "_ARENA_ROOM", 20_000)
     natives, left = assert_the_same(Drive.open(minio_drive))
     assert natives > left
+
+
+@pytest.fixture
+def crowded(drives: Callable[[str], Path]) -> Drive:
+    """A drive with a directory of 500 entries: objects of many sizes, damaged ones, and none."""
+    root = drives("minio-single") / "d1"
+    bucket = root / "crowded"
+    shapes = sorted(
+        (path.read_bytes() for path in root.glob("[!.]*/*/xl.meta") if path.is_file()),
+        key=len,
+    )
+    for number in range(500):
+        directory = bucket / f"{number:03}"
+        directory.mkdir(parents=True)
+        if number % 7:
+            data = shapes[number * 31 % len(shapes)]
+            (directory / "xl.meta").write_bytes(data if number % 11 else data[:-1])
+    return Drive.open(root)
+
+
+@pytest.mark.parametrize("room", [library._ARENA_ROOM, 600_000, 20_000])
+def test_threads_give_what_one_gives_in_the_same_order(
+    crowded: Drive, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    monkeypatch.setattr(library, "_ARENA_ROOM", room)
+    seen = []
+    for threads in (1, 2, 5, 99):
+        ranges = list(walk(crowded, buckets=["crowded"], sealer=sealer_of(crowded, threads=threads)))
+        objects = {found.path for each in ranges for found in each.objects}
+        problems = {problem for each in ranges for problem in each.problems}
+        seen.append((list(sealed(ranges)), objects, problems))
+    assert len(seen[0][0]) > 300
+    assert all(each == seen[0] for each in seen)
+
+
+def test_a_signal_is_not_lost_while_threads_read(crowded: Drive) -> None:
+    caught: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: caught.append(number))
+    sender = threading.Thread(target=os.kill, args=(os.getpid(), signal.SIGTERM))
+    try:
+        sender.start()
+        for _ in range(20):
+            list(walk(crowded, buckets=["crowded"], sealer=sealer_of(crowded, threads=4)))
+        sender.join()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert caught == [signal.SIGTERM]
 
 
 def test_the_hashes_are_those_of_the_xxhash_library() -> None:

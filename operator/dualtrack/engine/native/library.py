@@ -28,7 +28,7 @@ ABSENT, SEALED, ASK = 0, 1, 2
 UNUSUAL, TOO_LARGE = 1, 2
 MOST_ITEMS = 1_000
 
-_INTERFACE = 3 << 16 | envelope.SCHEMA << 8 | summary.SCHEMA
+_INTERFACE = 4 << 16 | envelope.SCHEMA << 8 | summary.SCHEMA
 _ITEM = struct.Struct("=9I")
 _NAME_ROOM = 8 * 1024 * 1024
 _ARENA_ROOM = 16 * 1024 * 1024
@@ -46,6 +46,7 @@ class _Job(ctypes.Structure):
         ("term", ctypes.c_uint32),
         ("trust_links", ctypes.c_uint32),
         ("counter", ctypes.c_uint64),
+        ("threads", ctypes.c_uint32),
     )
 
 
@@ -78,9 +79,9 @@ class Part:
 
 
 class Reader:
-    """Memory for calls into the library; not for several threads at once."""
+    """Memory for calls into the library; not for several threads at once. A call may itself use `threads`."""
 
-    def __init__(self, found: ctypes.CDLL, drive_id: bytes, *, trust_links: bool) -> None:
+    def __init__(self, found: ctypes.CDLL, drive_id: bytes, *, trust_links: bool, threads: int = 1) -> None:
         self._library = found
         self._drive = drive_id
         self._names = ctypes.create_string_buffer(_NAME_ROOM)
@@ -89,7 +90,7 @@ class Reader:
         self._flags, self._plain = ctypes.c_uint32(), ctypes.c_uint32()
         self._used, self._next = ctypes.c_uint64(), ctypes.c_uint64()
         self._no_atime = ctypes.c_int(os.O_NOATIME)
-        self._job = _Job(trust_links=int(trust_links), full_at=len(drive_id) + 1)
+        self._job = _Job(trust_links=int(trust_links), full_at=len(drive_id) + 1, threads=threads)
 
     def names(self, descriptor: int) -> Names:
         """The subdirectories of an open directory. OSError where it cannot be read to its end."""

@@ -7,24 +7,19 @@
  *
  * Nothing is written but the caller's memory, and nothing is kept between two calls. */
 #define _GNU_SOURCE
+#include "reader.h"
+
 #include "meta.h"
 #include "xxh.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
-#define EXPORTED __attribute__((visibility("default")))
-
-enum { INTERFACE = 3, ENVELOPE_SCHEMA = 1, HEADER = 86, SEAL = 16, CHECK = 8 };
-enum { PRESENT = 1, FROM_FILE = 1 };
-enum { ABSENT = 0, SEALED = 1, ASK = 2 };
-enum { UNUSUAL = 1, TOO_LARGE = 2 };
+enum { INTERFACE = 4, FROM_FILE = 1 };
 
 /* What a caller was built against. Numbers that the two sides do not share end the use of this library. */
 EXPORTED uint32_t dt_interface(void)
@@ -42,104 +37,6 @@ EXPORTED void dt_test_xxh3_128(const uint8_t *data, size_t size, uint64_t out[2]
     out[0] = hash.high;
     out[1] = hash.low;
 }
-
-/* --- listing -------------------------------------------------------------------------------------------- */
-
-struct linux_dirent64 {
-    uint64_t ino;
-    int64_t off;
-    uint16_t size;
-    uint8_t type;
-    char name[];
-};
-
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-/* The subdirectories of an open directory, in byte order, each name with its NUL, into `names`.
- *
- * Returns their number, or -1 with errno. `flags`: UNUSUAL (a link, an entry whose type the file system does not
- * tell) and TOO_LARGE mean that Python has to list the directory. `used` is the length of the names. */
-EXPORTED int64_t dt_list(int directory, char *names, size_t room, uint32_t *flags, uint64_t *used)
-{
-    static const size_t chunk = 64 * 1024;
-    char *entries = malloc(chunk), *unsorted = malloc(room);
-    const char **order = NULL;
-    size_t filled = 0, count = 0, end = 0;
-    long got = -1;
-
-    *flags = 0;
-    *used = 0;
-    if (!entries || !unsorted)
-        goto done;
-    while ((got = syscall(SYS_getdents64, directory, entries, chunk)) > 0) {
-        for (long at = 0; at < got;) {
-            struct linux_dirent64 *entry = (struct linux_dirent64 *)(entries + at);
-            size_t size = strlen(entry->name) + 1;
-
-            at += entry->size;
-            if (entry->type == DT_DIR) {
-                if (!strcmp(entry->name, ".") || !strcmp(entry->name, ".."))
-                    continue;
-                if (filled + size > room) {
-                    *flags |= TOO_LARGE;
-                    goto done;
-                }
-                memcpy(unsorted + filled, entry->name, size);
-                filled += size;
-                count++;
-            } else if (entry->type == DT_LNK || entry->type == DT_UNKNOWN) {
-                *flags |= UNUSUAL;
-            }
-        }
-    }
-    if (got < 0)
-        goto done;
-    order = malloc((count + 1) * sizeof *order);
-    if (!order) {
-        got = -1;
-        goto done;
-    }
-    for (size_t i = 0, at = 0; i < count; i++, at += strlen(unsorted + at) + 1)
-        order[i] = unsorted + at;
-    qsort(order, count, sizeof *order, by_name);
-    for (size_t i = 0; i < count; i++) {
-        size_t size = strlen(order[i]) + 1;
-
-        memcpy(names + end, order[i], size);
-        end += size;
-    }
-    *used = end;
-done:;
-    int failure = errno; /* of the listing, not of what tidies up after it */
-
-    lseek(directory, 0, SEEK_SET); /* Python may have to list it again */
-    free(order);
-    free(unsorted);
-    free(entries);
-    errno = failure;
-    return got < 0 && !(*flags & TOO_LARGE) ? -1 : (int64_t)count;
-}
-
-/* --- reading -------------------------------------------------------------------------------------------- */
-
-/* What is the same for all objects of a call. `prefix`: drive id, NUL, bucket, NUL, and the key's beginning
- * down to the directory, with its slash; `full_at` is where the bucket begins in it. */
-typedef struct {
-    const uint8_t *prefix;
-    uint32_t prefix_size, full_at;
-    uint32_t term;
-    uint32_t trust_links;
-    uint64_t counter;
-} job;
-
-/* One name's outcome. Offsets count from the start of the arena. */
-typedef struct {
-    uint32_t state, may_have_children, versions;
-    uint32_t full_at, full_size, value_at, value_size, entry_at, entry_size;
-} item;
 
 static size_t join(char *path, const char *name, const char *file)
 {
@@ -266,8 +163,7 @@ static uint8_t *put_key(uint8_t *at, const job *j, const char *name)
 
 /* False only where the object's directory surely has no subdirectory but data directories of its versions:
  * its link count is 2 and one for each of those that are there. */
-static uint32_t may_have_children(int directory, const char *name, const uint8_t *data, size_t size,
-                                  const job *j, understood *u)
+static uint32_t may_have_children(int directory, const char *name, const job *j, const understood *u)
 {
     char path[NAME_MAX + 40];
     struct stat status;
@@ -278,7 +174,7 @@ static uint32_t may_have_children(int directory, const char *name, const uint8_t
         return 1;
     if (status.st_nlink == 2)
         return 0;
-    if (!dt_understand(data, size, 1, u) || u->data_dirs <= 0)
+    if (u->data_dirs <= 0)
         return 1;
     memcpy(path, name, length);
     path[length] = '/';
@@ -292,11 +188,8 @@ static uint32_t may_have_children(int directory, const char *name, const uint8_t
     return status.st_nlink != known;
 }
 
-/* Read, understand and seal one object. In the arena it becomes
- *     prefix and key, NUL, header, seal, bytes of the file; check and summary of the index entry.
- * Returns where the next one may begin; 0 if the room does not do. */
-static size_t seal_one(int directory, const char *name, const job *j, int *no_atime, uint8_t *arena,
-                       size_t at, size_t room, item *out)
+size_t dt_seal_one(int directory, const char *name, const job *j, int *no_atime, uint8_t *arena, size_t at,
+                   size_t room, item *out)
 {
     understood u;
     struct stat status;
@@ -309,7 +202,7 @@ static size_t seal_one(int directory, const char *name, const job *j, int *no_at
     memset(out, 0, sizeof *out);
     out->state = ASK;
     if (at + key_room + HEADER + SEAL + CHECK + SUMMARY_ROOM > room)
-        return 0;
+        return NO_ROOM;
     fd = open_meta(directory, name, no_atime);
     if (fd < 0) {
         if (errno == ENOENT || errno == ENOTDIR)
@@ -322,11 +215,11 @@ static size_t seal_one(int directory, const char *name, const job *j, int *no_at
     read = read_stable(fd, data, room - (size_t)(data - arena) - SEAL - CHECK - SUMMARY_ROOM, &status);
     close(fd);
     if (read < 0)
-        return 0;
+        return NO_ROOM;
     size = (size_t)status.st_size;
-    if (!read || !dt_understand(data, size, 0, &u) || u.summary_size > HEADER)
+    if (!read || !dt_understand(data, size, (int)j->trust_links, &u) || u.summary_size > HEADER)
         return at;
-    out->may_have_children = may_have_children(directory, name, data, size, j, &u);
+    out->may_have_children = may_have_children(directory, name, j, &u);
 
     entry = data + size + SEAL;
     /* The check goes over drive id, key and summary: the summary is put behind the key for that. */
@@ -350,30 +243,4 @@ static size_t seal_one(int directory, const char *name, const job *j, int *no_at
     out->entry_at = (uint32_t)(entry - arena);
     out->entry_size = CHECK + u.summary_size;
     return (size_t)(entry - arena) + CHECK + u.summary_size;
-}
-
-/* The objects in the subdirectories that `names` holds from `start` to `end`, each name with its NUL: at most
- * `count`, and as many as fit into the arena. Returns how many were looked at, at least one: one that does not
- * fit at all comes back as ASK. `used` is the length of what lies in the arena, `next` where the names go on,
- * `plain` the number of those that are sealed and have nothing below them. */
-EXPORTED int64_t dt_read(int directory, const char *names, uint64_t start, uint64_t end, uint32_t count, const job *j,
-                int *no_atime, uint8_t *arena, uint64_t room, item *items, uint64_t *used, uint64_t *next,
-                uint32_t *plain)
-{
-    size_t at = 0;
-    uint32_t done = 0;
-
-    *plain = 0;
-    for (; done < count && start < end; done++, start += strlen(names + start) + 1) {
-        item *here = &items[done];
-        size_t after = seal_one(directory, names + start, j, no_atime, arena, at, room, here);
-
-        if (after == 0 && at > 0)
-            break;
-        at = after ? after : at;
-        *plain += here->state == SEALED && !here->may_have_children;
-    }
-    *used = at;
-    *next = start;
-    return done;
 }

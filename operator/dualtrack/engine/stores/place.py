@@ -8,7 +8,6 @@ plain reads.
 from __future__ import annotations
 
 import ctypes
-import ctypes.util
 import logging
 import os
 import struct
@@ -26,7 +25,7 @@ _META = struct.Struct("<II8xQI44x48xQQ")
 _PAGE_HEADER = 16
 _PROBE_SECONDS = 600
 _log = logging.getLogger(__name__)
-_libc = ctypes.CDLL(ctypes.util.find_library("c"), use_errno=True)
+_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def file_system(path: str) -> int:
