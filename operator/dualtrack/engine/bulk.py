@@ -24,6 +24,7 @@ from dualtrack.engine.task import Task
 from dualtrack.engine.walk import walk
 
 BATCH_ROWS = 4_096
+BATCH_BYTES = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ class BulkComparison:
             sealed.extend(part.sealed)
             others += ((found.bucket, found.key) for found in part.objects)
             problems += part.problems
-            if len(sealed) + len(others) + len(problems) >= BATCH_ROWS:
+            if len(sealed) + len(others) + len(problems) >= BATCH_ROWS or sealed.size >= BATCH_BYTES:
                 yield _Batch(sealed, tuple(others), tuple(problems))
                 sealed, others, problems = SealedRows(), [], []
         yield _Batch(sealed, tuple(others), tuple(problems))

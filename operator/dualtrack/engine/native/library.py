@@ -149,6 +149,8 @@ def library() -> ctypes.CDLL | None:
         return None
     size, pointer = ctypes.c_uint64, ctypes.c_void_p
     found.dt_list.restype = found.dt_read.restype = ctypes.c_int64
+    found.dt_match.restype = ctypes.c_int64
+    found.dt_match.argtypes = (pointer, pointer, pointer)
     found.dt_list.argtypes = (ctypes.c_int, pointer, size, pointer, pointer)
     found.dt_read.argtypes = (
         ctypes.c_int, ctypes.c_char_p, size, size, ctypes.c_uint32, pointer, pointer,

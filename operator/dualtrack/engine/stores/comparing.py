@@ -50,10 +50,13 @@ class Comparing(Reading):
                 page = self._page(txn, start, READ_ROWS)
             if not page:
                 return rows
-            for full, value in page:
+            present = [value for _, value in page if envelope.looks_present(value)]
+            found.checks.add_rows(present)
+            others = [] if len(present) == len(page) else page
+            for full, value in others:
                 if envelope.glance(full, value)[0] == RowState.PRESENT:
-                    found.checks.add(value, None)
-                elif envelope.unpack(self._drive, full, value).row.state is RowState.TOMBSTONE:
+                    continue
+                if envelope.unpack(self._drive, full, value).row.state is RowState.TOMBSTONE:
                     found.tombstones += 1
                 else:
                     found.residents.append(keys.split_full(full))
@@ -67,7 +70,6 @@ class Comparing(Reading):
                 page = list(islice(txn.iterate(INDEX, start, inclusive=False), READ_ROWS))
             if not page:
                 return
-            for _, entry in page:
-                found.checks.add(None, entry)
+            found.checks.add_entries([entry for _, entry in page])
             start = page[-1][0]
             tick()

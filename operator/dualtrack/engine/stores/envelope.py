@@ -32,6 +32,7 @@ INDEX_CHECK = 8
 """Bytes before the summary in an index entry, and before a meta value."""
 OVERHEAD = _HEADER.size + _CHECK
 _BEFORE_GENERATION, _AFTER_FINGERPRINT = 6, 50
+_PRESENT = int(RowState.PRESENT)
 _STATES = {int(state): state for state in RowState}
 _ORIGINS = {int(origin): origin for origin in RowOrigin}
 _NAMES = {int(name): name for name in MetaName}
@@ -170,6 +171,11 @@ def glance(full: bytes, value: bytes) -> tuple[int, int, bytes]:
     if len(value) < OVERHEAD:
         raise _damaged(full, "does not begin like a row")
     return value[3], value[4], generation(value)
+
+
+def looks_present(value: bytes) -> bool:
+    """Whether a row calls itself present. Not verified."""
+    return len(value) >= OVERHEAD and value[3] == _PRESENT
 
 
 def counted(value: bytes) -> tuple[bool, int]:

@@ -12,10 +12,12 @@ summed, against those of all that lies in the store, say whether the store holds
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import struct
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dualtrack.engine.digests import full_hash
+from dualtrack.engine.native import comparing, library
 from dualtrack.engine.stores import envelope
 from dualtrack.engine.stores.protocol import Place, SealedRows
 
@@ -36,6 +38,22 @@ class Checks:
         if entry is not None:
             self.entries += 1
             self.entry_sum += int.from_bytes(envelope.check_of(entry), "big")
+
+    def add_rows(self, values: Sequence[bytes]) -> None:
+        """The same of many rows, each at least as long as an envelope."""
+        words = struct.unpack(f">{2 * len(values)}Q", b"".join(map(envelope.seal_of, values)))
+        self.rows += len(values)
+        self.row_sum += (sum(words[::2]) << 64) + sum(words[1::2])
+
+    def add_entries(self, entries: Sequence[bytes]) -> None:
+        """The same of many index entries."""
+        checks = b"".join(map(envelope.check_of, entries))
+        if len(checks) != 8 * len(entries):  # damaged ones among them
+            for entry in entries:
+                self.add(None, entry)
+            return
+        self.entries += len(entries)
+        self.entry_sum += sum(struct.unpack(f">{len(entries)}Q", checks))
 
     def include(self, other: Checks) -> None:
         self.rows += other.rows
@@ -70,6 +88,32 @@ def match(
     floor: bytes,
 ) -> Matched:
     """`stored` and `entries` are what lies under the keys of `fresh`; `floor` is the packed trust floor."""
+    found = library.library()
+    if found is None:
+        return match_in_python(drive, fresh, stored, entries, floor)
+    rows = [stored.get(full, b"") for full in fresh.fulls]
+    kept = [entries.get(full, b"") for full in fresh.fulls]
+    lists = fresh.fulls, fresh.values, fresh.entries, rows, kept
+    compared = comparing.compare(found, drive, floor, lists)
+    states = compared.states
+    others = [number for number, state in enumerate(states) if not state] if 0 in states else []
+    digest = compared.digests
+    if comparing.UNHASHED in states:
+        for full, row, state in zip(fresh.fulls, rows, states, strict=True):
+            if state == comparing.UNHASHED:
+                digest += full_hash(full, envelope.payload_of(row))
+    count = len(states) - len(others)
+    return Matched(others, Checks(count, compared.seals, count, compared.checks), digest)
+
+
+def match_in_python(
+    drive: bytes,
+    fresh: SealedRows,
+    stored: Mapping[bytes, bytes],
+    entries: Mapping[bytes, bytes],
+    floor: bytes,
+) -> Matched:
+    """The same without the library, and the reference for it."""
     found = Matched()
     checks, digest = found.checks, 0
     for number, (full, value, entry) in enumerate(zip(fresh.fulls, fresh.values, fresh.entries, strict=True)):

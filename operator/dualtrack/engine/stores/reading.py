@@ -30,6 +30,7 @@ from dualtrack.errors import StoreCorruptError
 READ_ROWS = 5_000
 READ_BYTES = 16 * 1024 * 1024
 INDEX_PART = 512
+PAGE_PART = 32
 REMEDY = "rebuild the store from the drive while no file has been cleaned up, or use a snapshot"
 
 
@@ -102,13 +103,12 @@ class Reading:
     def _page(self, txn: Transaction, start: bytes, limit: int) -> list[tuple[bytes, bytes]]:
         """Raw rows after `start`, at most `limit`, and not much more than `READ_BYTES`."""
         page: list[tuple[bytes, bytes]] = []
-        size = 0
-        if limit <= 0:
-            return page
-        for full, value in txn.iterate(ROWS, start, inclusive=False):
-            page.append((full, value))
-            size += len(value)
-            if len(page) >= min(limit, READ_ROWS) or size > READ_BYTES:
+        size, most = 0, min(limit, READ_ROWS)
+        rows = txn.iterate(ROWS, start, inclusive=False) if most > 0 else iter(())
+        while part := list(islice(rows, min(most - len(page), PAGE_PART))):
+            page += part
+            size += sum(len(value) for _, value in part)
+            if size > READ_BYTES:
                 break
         return page
 
