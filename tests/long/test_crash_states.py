@@ -21,6 +21,7 @@ STATES = 12_000
 RECOVERED = 60
 
 UNSEEN = {
+    "engine/auditlog.py:__init__": "names of one folder survive in order, and every step flushes a later one",
     "engine/journal.py:open": "an empty journal that is lost is made again; its marks are flushed one by one",
     "engine/lock.py:_raise_fence": "a fence stops processes of this machine, and a power cut ends them all",
     "engine/cleanup/identity.py:give_identity_back": "of its two, the later one is repeated by the marker's",

@@ -17,7 +17,7 @@ from typing import Any
 from unittest.mock import patch
 
 from crashsim import Log, Recorder, State, Tree
-from dualtrack.engine import lock, marker, naming, put_back, restore, snapshot
+from dualtrack.engine import auditlog, lock, marker, naming, put_back, restore, snapshot
 from dualtrack.engine.cleanup import directories, hold, identity, purge, records
 from dualtrack.engine.cleanup.records import HeldFile
 from dualtrack.engine.drive import HELD_FORMAT, ORIGINAL_FORMAT
@@ -28,6 +28,7 @@ from dualtrack.engine.stores.protocol import Batch, BatchResult, Outcome, Place,
 
 FORMAT = ".minio.sys/format.json"
 MARKER = ".dualtrack/marker.json"
+AUDIT = ".dualtrack/audit.jsonl"
 UNDO = ".dualtrack/undo/"
 MODULES = (lock, put_back, restore, identity)
 
@@ -122,7 +123,14 @@ def violations(way: Way, state: State) -> list[str]:
     """What is wrong with what the power cut left; empty if nothing is."""
     seen = _Seen(way, state)
     try:
-        return [*seen.identity(), *seen.held_files(), *seen.purged(), *seen.folders(), *seen.restored()]
+        return [
+            *seen.identity(),
+            *seen.held_files(),
+            *seen.purged(),
+            *seen.folders(),
+            *seen.restored(),
+            *seen.audited(),
+        ]
     except ValueError as error:
         return [f"torn: {error}"]
 
@@ -215,6 +223,31 @@ class _Seen:
             has_parts = any(each.startswith(path + "/") for each in self.tree)
             if "directories" in self.ended and is_own and path in self.tree and not has_parts:
                 yield f"{path} was removed, and is back"
+
+    def audited(self) -> Iterator[str]:
+        """Whatever was changed was announced, and whatever has ended was put down as ended."""
+        lines = auditlog.parse(self.tree.get(AUDIT) or b"")
+        if faults := auditlog.faults(lines):
+            yield f"the audit is broken: {faults[0]}"
+        begun = [line for line in lines if line.event == auditlog.BEGUN and line.fields]
+        told = {line.fields["verb"] for line in begun if line.fields}
+        held = [each for batch in self.batches for each in batch]
+        changed = {
+            "move marker": "hold" in self.begun and self.marked is not MarkerState.FS_AUTHORITATIVE,
+            "hold format.json": self.refused_by_servers,
+            "cleanup hold": bool(held or self.pending),
+            "cleanup purge": any(each.target not in self.tree for each in held),
+            "cleanup directories": bool(self.way.folders - self.tree.keys()),
+            "restore": any(path.startswith(UNDO) for path in self.tree),
+        }
+        for verb, done in changed.items():
+            if done and verb not in told:
+                yield f"{verb} has changed something, and the audit does not know of it"
+        open_steps = {line.fields["verb"] for line in auditlog.unfinished(lines) if line.fields}
+        for verb in ("hold", "purge", "directories"):
+            name = f"cleanup {verb}"
+            if verb in self.ended and (name in open_steps or name not in told):
+                yield f"{name} has ended, and the audit does not know of it"
 
     def restored(self) -> Iterator[str]:
         if "restore" not in self.begun:

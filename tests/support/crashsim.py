@@ -150,10 +150,13 @@ class Log:
                 durable[op.node] = volatile.pop(op.node)[-1]
         for node, written in volatile.items():
             old = durable.get(node, self.contents.get(node, b""))
+            last = written[-1]
+            # An append leaves alone what was flushed before it.
+            kept = len(old) if last.startswith(old) else 0
             if old and all(len(each) == len(old) for each in written):
                 durable[node] = _written_in_place(old, written, rng)
             else:
-                durable[node] = rng.choice((old, written[-1][: len(written[-1]) // 2], written[-1]))
+                durable[node] = rng.choice((old, last[: (kept + len(last)) // 2], last))
         return durable
 
     def _surviving_times(self, done: tuple[Op, ...], rng: random.Random) -> dict[int, int]:
@@ -398,6 +401,9 @@ class Recorder:
         os.fdatasync(descriptor)
         if descriptor in self._open:
             self.ops.append(Op("sync", self._open[descriptor], site=_site()))
+
+    def fallocate(self, descriptor: int, mode: int, offset: Any, length: Any) -> int:
+        return int(_real_libc.fallocate(descriptor, mode, offset, length))  # room is no content
 
     def syncfs(self, descriptor: int) -> int:
         result = int(_real_libc.syncfs(descriptor))

@@ -44,7 +44,8 @@ def run(arguments: argparse.Namespace) -> int:
         preflight.check(task)
         layout.record(task)
         pace = Pace(arguments.pace_file, task.owner.meta(META), counted=last_count(task.owner))
-        Sweep(task, pace, arguments.accept_deletions).run()
+        with task.recorded("migrate", "", required=False):
+            Sweep(task, pace, arguments.accept_deletions).run()
         task.notes["message"] = f"swept {task.drive.path}: {task.counts['applied']} rows written"
 
     return run_task(arguments, work, locked=False, creates=True)

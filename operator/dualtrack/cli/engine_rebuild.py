@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from dualtrack.cli.named import places
-from dualtrack.cli.tasks import add_task_arguments, leave, stopping
+from dualtrack.cli.tasks import add_task_arguments, cut_off, leave, stopping, tell_interrupted
 from dualtrack.engine.drive import Drive
 from dualtrack.engine.lock import DriveLock, known_fence
 from dualtrack.engine.owner_api import OwnerApi
@@ -55,6 +55,7 @@ def _rebuild(arguments: argparse.Namespace, drive: Drive, location: Location, ta
         stop = stack.enter_context(stopping())
         fence = arguments.fence or known_fence(drive.path) + 1
         lock = stack.enter_context(DriveLock.acquire(drive.path, fence, run_id))
+        cut = cut_off(drive)
         progress = stack.enter_context(ProgressReport(arguments.verb, arguments.progress))
 
         def task_of(owner: OwnerApi) -> Task:
@@ -70,6 +71,7 @@ def _rebuild(arguments: argparse.Namespace, drive: Drive, location: Location, ta
                 report=progress.report,
             )
             tasks.append(task)
+            tell_interrupted(task, cut)
             return task
 
         done = rebuild(drive, location, lock, task_of, dry_run=arguments.dry_run)
@@ -82,4 +84,4 @@ def _rebuild(arguments: argparse.Namespace, drive: Drive, location: Location, ta
         else f"{location} was made anew from {drive.path}: {rows} objects; the old one is {done.kept}"
     )
     if done.lost:
-        done.task.notes["warning"] = f"of the old store these were lost: {'; '.join(done.lost[:3])}"
+        done.task.warn(f"of the old store these were lost: {'; '.join(done.lost[:3])}")

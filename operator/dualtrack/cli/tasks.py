@@ -22,6 +22,7 @@ from types import FrameType
 from dualtrack.cli.jobresult import Outcome, add_job_arguments, write_result
 from dualtrack.cli.named import add_place_arguments, places
 from dualtrack.engine.drive import Drive
+from dualtrack.engine.history import Step, head, interrupted
 from dualtrack.engine.lock import DriveLock, known_fence
 from dualtrack.engine.owner import OwnerSettings
 from dualtrack.engine.owner_api import OwnerApi
@@ -143,7 +144,7 @@ def _task(
         )
         fence = _begin(owner, drive, run_id, arguments.fence) if terms.announced else 0
         lock = stack.enter_context(DriveLock.acquire(drive.path, fence, run_id)) if terms.locked else None
-        yield Task(
+        task = Task(
             drive=drive,
             store_dir=str(location),
             owner=owner,
@@ -157,8 +158,46 @@ def _task(
             dry_run=arguments.dry_run,
             limit=int(getattr(arguments, "limit", 0)),
             lock=lock,
+            arguments=_said(arguments),
             stop=stop,
         )
+        if terms.announced:
+            tell_interrupted(task, cut_off(drive))
+        yield task
+
+
+def cut_off(drive: Drive) -> list[Step]:
+    """Steps on this drive that an earlier run began and never ended, before this one begins its own."""
+    try:
+        return interrupted(drive.path)
+    except OSError:
+        return []  # whoever begins a step is told that the audit cannot be read
+
+
+def tell_interrupted(task: Task, cut: Sequence[Step]) -> None:
+    """They may be half done, so the result says so as well as the audit."""
+    if cut:
+        task.notes["interrupted"] = [each.told for each in cut[-3:]]
+        task.warn(
+            f"{len(cut)} earlier steps on {task.drive.path} were cut off: "
+            f"{'; '.join(each.told for each in cut[-3:])}; run the same verb again to bring it to its end"
+        )
+
+
+_NOT_SAID = frozenset(
+    {"command", "run", "verb", "step", "drive", "store", "run_id", "fence", "epoch", "migration_uid"}
+    | {"result_file", "progress", "dry_run"}
+)
+
+
+def _said(arguments: argparse.Namespace) -> dict[str, object]:
+    """The options of the verb itself, for the audit: the run's have fields of their own, and a store may be
+    a URL with a password.
+    """
+    given = vars(arguments).items()
+    return {
+        name: value for name, value in given if name not in _NOT_SAID and value not in (None, False, "", [])
+    }
 
 
 def _begin(owner: OwnerApi, drive: Drive, run_id: str, fence: int) -> int:
@@ -168,6 +207,15 @@ def _begin(owner: OwnerApi, drive: Drive, run_id: str, fence: int) -> int:
     free = owner.begin(run_id, 0)
     known = known_fence(drive.path)
     return free if free > known else owner.begin(run_id, known + 1)
+
+
+def _tell_anchor(task: Task) -> None:
+    """Where the drive's audit stands: whoever keeps results can tell later that nothing was cut off it."""
+    try:
+        if anchor := head(task.drive.path):
+            task.notes["audit"] = anchor
+    except OSError as error:
+        task.warn(f"the audit of {task.drive.path} cannot be read ({error})")
 
 
 @contextmanager
@@ -195,6 +243,7 @@ def leave(
     counts: Counter[str] = Counter()
     for task in tasks:
         counts.update(task.counts)
+        _tell_anchor(task)
         if warning := task.notes.get("warning"):
             print(f"dualtrack: warning: {warning}", file=sys.stderr)
         if code == 0 and arguments.progress != "json":

@@ -64,7 +64,11 @@ def tombstone(task: Task, start: Generation, damaged: set[Place], *, accept: boo
     for bucket, tombstones in gone.items():
         if len(tombstones) > allowed(rows[bucket]) and not accept:
             raise _too_many(bucket, len(tombstones), rows[bucket])
-    return _commit(task, [row for tombstones in gone.values() for row in tombstones])
+    if not any(gone.values()):
+        return []
+    buckets = {bucket: len(tombstones) for bucket, tombstones in gone.items() if tombstones}
+    with task.recorded("tombstone", "", buckets=buckets):
+        return _commit(task, [row for tombstones in gone.values() for row in tombstones])
 
 
 def _confirm(task: Task, rows: Sequence[Row], generation: Generation) -> None:

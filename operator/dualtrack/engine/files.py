@@ -18,12 +18,14 @@ import fcntl
 import os
 import re
 import secrets
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 _RENAME_NOREPLACE = 1
 _RENAME_EXCHANGE = 2
 _AT_FDCWD = -100
+_FALLOC_KEEP_SIZE = 1
 # Of this process: to find it by name would run a program at every start.
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -221,3 +223,58 @@ def lock_file(path: str, *, shared: bool = False) -> int | None:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def open_log(path: str) -> int:
+    """A file that only grows, its name durable. Close to release its claims."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    try:
+        # Also where it is not new: whoever made it may have been killed before this.
+        sync_directory(os.path.dirname(os.path.abspath(path)))
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+@contextmanager
+def exclusively(descriptor: int) -> Iterator[None]:
+    """`flock` for the few writes of an append; whoever else wants it waits."""
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+
+def append(descriptor: int, data: bytes) -> None:
+    """Write at the end of a log and flush it. Cut off, a part of `data` may be there."""
+    write_all(descriptor, data)
+    os.fsync(descriptor)
+
+
+def reserve(descriptor: int, size: int) -> None:
+    """Have room for `size` bytes more behind the end, without changing it. OSError where there is none."""
+    end = os.fstat(descriptor).st_size
+    if _libc.fallocate(descriptor, _FALLOC_KEEP_SIZE, ctypes.c_long(end), ctypes.c_long(size)) != 0:
+        code = ctypes.get_errno()
+        if code not in (errno.EOPNOTSUPP, errno.ENOSYS):  # such a file system finds out at the write
+            raise OSError(code, os.strerror(code))
+
+
+def claim(descriptor: int, offset: int) -> None:
+    """Lock one byte for as long as this descriptor is open. Unlike a PID, the kernel's lock on an open file
+    means the same in every container, and ends with the process. OSError if somebody else has it.
+    """
+    fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _lock(fcntl.F_WRLCK, offset))
+
+
+def is_claimed(descriptor: int, offset: int) -> bool:
+    """Whether another open file has this byte."""
+    answer = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, _lock(fcntl.F_WRLCK, offset))
+    return bool(struct.unpack_from("h", answer)[0] != fcntl.F_UNLCK)
+
+
+def _lock(kind: int, offset: int) -> bytes:
+    """`struct flock` of one byte."""
+    return struct.pack("hhqqi0q", kind, os.SEEK_SET, offset, 1, 0)

@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import TypedDict
 
-from dualtrack.engine import checked, files, marker
+from dualtrack.engine import audit, checked, files, marker
+from dualtrack.engine.audit import Begun, Record
 from dualtrack.errors import FencedError, MarkerError, RefusedError
 
 
@@ -77,8 +80,20 @@ class DriveLock:
     def move_marker(self, new: marker.Marker) -> None:
         """Write the marker, once the step that it names has been verified."""
         self.check()
-        marker.write(self._drive, new)
-        self._marker = new
+        old = self._marker
+        undo = f"dualtrack engine mark --state {old.state}"
+        if new.state.reached(marker.MarkerState.KV_ONLY):
+            undo = "dualtrack engine restore"
+        with self.recorded("move marker", undo, new.epoch, old=str(old.state), new=str(new.state)):
+            marker.write(self._drive, new)
+            self._marker = new
+
+    def recorded(
+        self, verb: str, undo: str, epoch: int = 0, **details: object
+    ) -> AbstractContextManager[Record]:
+        """Entries in the drive's audit before and after what is done within, in the name of this run."""
+        begun = Begun(verb, self._run_id, self._fence, undo, details, epoch or self._marker.epoch)
+        return audit.step(self._drive, begun, Record(), now=lambda: datetime.now(UTC))
 
     def release(self) -> None:
         os.close(self._descriptor)

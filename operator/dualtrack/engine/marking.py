@@ -39,6 +39,7 @@ def mark(task: Task, lock: DriveLock, wanted: MarkerState) -> Marker:
     )
     if not task.dry_run:
         lock.move_marker(new)
+        task.notes["undo"] = f"dualtrack engine mark --state {found.state}"
         if wanted is MarkerState.KV_ONLY and task.owner.info().degraded:
             # Until the marker was there, writes without a mark were answered: rows may lack one.
             lock.move_marker(found)

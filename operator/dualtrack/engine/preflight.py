@@ -71,7 +71,7 @@ def check(task: Task) -> None:
     if found := shortages(figures, location.driver):
         raise StoreFullError(f"{task.store_dir}: {'; '.join(found)}; nothing was written: make room first")
     if told := warning(figures, location.driver):
-        task.notes["warning"] = f"{task.store_dir}: {told}"
+        task.warn(f"{task.store_dir}: {told}")
 
 
 def _measure(task: Task, location: Location) -> Figures:

@@ -75,6 +75,22 @@ def rebuild(
 ) -> Rebuilt:
     """Build, verify, swap. A dry run does all but the swap, and removes what it built."""
     _refuse(drive, location, lock)
+    if dry_run:
+        return _rebuild(drive, location, lock, task_of, dry_run=True)
+    undo = f"the old store is kept as {location}.replaced-<time>: exchange the two while nobody owns them"
+    with lock.recorded("rebuild", undo, store=str(location)) as record:
+        done = _rebuild(drive, location, lock, task_of, dry_run=False)
+        record.counts = {str(name): count for name, count in done.task.counts.items()}
+        record.undo = (
+            f"put {done.kept} in place of {location} and remove its file {REPLACED!r}, while nobody owns it"
+        )
+        done.task.notes["undo"] = record.undo
+    return done
+
+
+def _rebuild(
+    drive: Drive, location: Location, lock: DriveLock, task_of: Callable[[OwnerApi], Task], *, dry_run: bool
+) -> Rebuilt:
     with _held(location):
         carried, lost = _carry(location, lock)
         fresh = location.directory + ".rebuild"

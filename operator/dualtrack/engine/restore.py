@@ -46,6 +46,12 @@ def rebuild(task: Task) -> None:
     """Every file as its row says, compared; the drive stays refused by stock servers."""
     if not _require(task):
         return
+    undo = f"dualtrack engine cleanup hold; what it replaced is kept below {UNDO_DIRECTORY}/"
+    with task.recorded("restore", undo):
+        _rebuild(task)
+
+
+def _rebuild(task: Task) -> None:
     task.total = sum(task.owner.stats().objects.values())
     restoring = _Restoring(task)
     for rows in _batches(task):

@@ -33,6 +33,11 @@ def retry(task: Task, places: Sequence[Place] = ()) -> None:
             raise RefusedError(f"{bucket}/{key} is not in quarantine; nothing was changed")
     wanted = sorted(places or known)
     task.total = len(wanted)
+    with task.recorded("quarantine retry", "none needed: an object stays in quarantine until it can be read"):
+        _retry(task, known, wanted)
+
+
+def _retry(task: Task, known: dict[Place, Quarantined], wanted: Sequence[Place]) -> None:
     reader = DirectoryReader(task.drive.path)
     mending = Mending(task, {each.meta_name: each for each in known.values()})
     for start in range(0, len(wanted), BATCH):

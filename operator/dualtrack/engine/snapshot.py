@@ -62,9 +62,15 @@ def snapshot(task: Task, directory: str) -> Record:
         _copy_meta(task, copy)
     digest, newer = _verify_copy(task, temporary, stated)
     files.sync_directory(temporary)
-    _swap(temporary, directory)
+    if task.dry_run:
+        _clear(temporary)
+        task.counts.update(rows=digest.count, newer=newer)
+        task.notes["message"] = f"{directory} could be written: {digest.count} rows (dry run)"
+        return Record(directory, str(digest), digest.count, (stated.term, stated.counter), time)
     record = Record(directory, str(digest), digest.count, (stated.term, stated.counter), time)
-    task.commit(meta={RECORD: json.dumps(asdict(record)).encode()})
+    with task.recorded("snapshot", "none: the copy that it replaces is older", directory=directory):
+        _swap(temporary, directory)
+        task.commit(meta={RECORD: json.dumps(asdict(record)).encode()})
     task.counts.update(rows=digest.count, newer=newer)
     task.notes |= {"digest": str(digest), "snapshot": directory, "generation": list(record.generation)}
     return record

@@ -8,10 +8,13 @@ as a value. What a verb found goes into `counts` and `names`, which the command 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from dualtrack.engine import audit
+from dualtrack.engine.audit import Begun, Record
 from dualtrack.engine.drive import Drive
 from dualtrack.engine.lock import DriveLock
 from dualtrack.engine.owner_api import OwnerApi
@@ -41,6 +44,8 @@ class Task:
     dry_run: bool = False
     limit: int = 0
     lock: DriveLock | None = None
+    #: What the command line said, for the audit.
+    arguments: Mapping[str, object] = field(default_factory=dict)
     #: Ids of all drives that the run works on, this one among them.
     peers: frozenset[str] = frozenset()
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -75,6 +80,48 @@ class Task:
         if self.dry_run:
             return ()
         return self.owner.commit(Batch(self.fence, puts, meta or {}, cursor)).outcomes
+
+    @contextmanager
+    def recorded(
+        self, verb: str, undo: str, *, required: bool = True, **details: object
+    ) -> Iterator[Record | None]:
+        """What is done within has an entry before and after it in the drive's audit (`audit.step`), with
+        what it added to the counts. None in a dry run, which changes nothing. `details` is what it is about,
+        beside the command line.
+        """
+        if self.dry_run:
+            yield None
+            return
+        before, generation = Counter(self.counts), self.owner.next_generation()
+        begun = Begun(
+            verb,
+            self.run_id,
+            self.fence,
+            undo,
+            {**self.arguments, **details},
+            self.epoch or self.owner.info().epoch,
+            (generation.term, generation.counter),
+            self.migration_uid,
+        )
+        record = Record()
+        try:
+            with audit.step(self.drive.path, begun, record, now=self.now, required=required):
+                if required:
+                    self.notes.setdefault("undo", undo)
+                try:
+                    yield record
+                finally:
+                    record.counts |= {str(name): count for name, count in (self.counts - before).items()}
+        finally:
+            if record.undo:
+                self.notes["undo"] = record.undo
+            if record.warning:
+                self.warn(record.warning)
+
+    def warn(self, what: str) -> None:
+        """Tell of something beside the outcome."""
+        before = self.notes.get("warning")
+        self.notes["warning"] = f"{before}; {what}" if before else what
 
     def own(self, folder: str) -> str:
         """Where this drive's part of a folder lies that a run over several drives shares."""

@@ -186,7 +186,7 @@ class Verification:
         self.repairs = int(self.task.owner.meta(REPAIRS) or b"0")
         if since := self.repairs - before:
             self.task.counts["repairedSince"] = since
-            self.task.notes["warning"] = (
+            self.task.warn(
                 f"{since} objects were repaired since the last clean verification; know their cause"
             )
 

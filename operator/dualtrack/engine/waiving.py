@@ -95,17 +95,26 @@ def waive(task: Task, waivers: Sequence[Waiver]) -> None:
         made = Waiver(waiver.bucket, waiver.key, found, waiver.reason, time, task.run_id)
         meta[made.meta_name] = made.pack()
         task.scanned += 1
-    task.commit(meta=meta)
-    task.counts["waived"] = task.committed = len(meta)
+    objects = [each.place for each in waivers]
+    with task.recorded(
+        "quarantine waive", "dualtrack engine quarantine waive --withdraw", objects=_names(objects)
+    ):
+        task.commit(meta=meta)
+        task.counts["waived"] = task.committed = len(meta)
 
 
 def withdraw(task: Task, places: Sequence[Place]) -> None:
     """Forget the waivers of these objects; one without a waiver is no error."""
     known = {each.meta_name for each in all_waivers(task.owner)}
     names = known & {meta_name(place) for place in places}
-    task.commit(meta=dict.fromkeys(names))
     task.scanned = len(places)
-    task.counts["withdrawn"] = task.committed = len(names)
+    with task.recorded("withdraw waivers", "dualtrack engine quarantine waive", objects=_names(places)):
+        task.commit(meta=dict.fromkeys(names))
+        task.counts["withdrawn"] = task.committed = len(names)
+
+
+def _names(places: Sequence[Place]) -> list[str]:
+    return ["/".join(place) for place in places]
 
 
 def content_sha256(drive: str, place: Place) -> str:

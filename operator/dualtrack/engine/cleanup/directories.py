@@ -32,6 +32,11 @@ def remove_directories(task: Task) -> None:
             f"the marker of {task.drive.path} is {task.held_lock().state.state}: directories go only after "
             "cleanup purge"
         )
+    with task.recorded("cleanup directories", "dualtrack engine restore"):
+        _remove(task)
+
+
+def _remove(task: Task) -> None:
     after = (task.owner.cursor(CURSOR) or b"").decode() or None
     blocked: set[str] = set()
     for name, batch in records.held_batches(task.owner, after):

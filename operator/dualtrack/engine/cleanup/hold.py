@@ -48,6 +48,11 @@ def seal(task: Task) -> None:
 
 def take(task: Task) -> None:
     """Move the files."""
+    with task.recorded("cleanup hold", "dualtrack engine restore"):
+        _take(task)
+
+
+def _take(task: Task) -> None:
     _finish_pending(task)
     holding = _Holding(task)
     after = records.unpack_place(task.owner.cursor(CURSOR))

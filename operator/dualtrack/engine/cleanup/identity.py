@@ -63,10 +63,12 @@ def hold_identity(task: Task) -> None:
             status.st_mtime_ns,
             directory.st_mtime_ns,
         )
-        task.commit(meta={_META + volume: json.dumps(asdict(original)).encode()})
-        _write(_aside(task, volume), original.bytes, original)
         held = json.dumps(document | {"format": HELD_FORMAT}, separators=(",", ":")).encode()
-        files.write_atomic(_path(task, volume), held, mode=original.mode, owner=(original.uid, original.gid))
+        path = _path(task, volume)
+        with task.recorded("hold format.json", "dualtrack engine restore", path=path):
+            task.commit(meta={_META + volume: json.dumps(asdict(original)).encode()})
+            _write(_aside(task, volume), original.bytes, original)
+            files.write_atomic(path, held, mode=original.mode, owner=(original.uid, original.gid))
 
 
 def give_identity_back(task: Task) -> None:
@@ -82,8 +84,10 @@ def give_identity_back(task: Task) -> None:
         if held or task.owner.meta(_META + volume) is not None:
             original = _original(task, volume)
             if held:
-                files.discard_temporaries(_path(task, volume))
-                _write(_path(task, volume), original.bytes, original)
+                path = _path(task, volume)
+                with task.recorded("give back format.json", "dualtrack engine cleanup hold", path=path):
+                    files.discard_temporaries(path)
+                    _write(path, original.bytes, original)
             parent = os.path.dirname(_path(task, volume))
             os.utime(parent, ns=(os.stat(parent).st_atime_ns, original.directory_mtime_ns))
             files.sync_directory(parent)

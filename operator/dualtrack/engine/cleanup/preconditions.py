@@ -192,7 +192,7 @@ def _require_store_place(task: Task, verb: str) -> None:
     )
     if not (task.server_stopped and beside):
         raise RefusedError(f"{what}; move the store to {task.drive.path}/.dualtrack/store before {verb}")
-    task.notes["warning"] = what
+    task.warn(what)
 
 
 def _device(path: str) -> int:

@@ -42,6 +42,11 @@ def prepare(task: Task, snapshot_dir: str | None) -> None:
 def remove(task: Task) -> None:
     """Remove the files."""
     preconditions.raise_marker(task, MarkerState.PURGED)
+    with task.recorded("cleanup purge", "dualtrack engine restore", snapshot=task.notes.get("snapshot", "")):
+        _remove(task)
+
+
+def _remove(task: Task) -> None:
     after = (task.owner.cursor(CURSOR) or b"").decode() or None
     for name, batch in records.held_batches(task.owner, after):
         task.checkpoint()

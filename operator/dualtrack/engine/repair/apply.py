@@ -69,6 +69,13 @@ def repair(
     task.total = len(places)
     began = task.now().isoformat(timespec="seconds")
     audit = Audit(task.fence, task.run_id, f"repair {strategy}", began, len(places))
+    with task.recorded(audit.verb, f"dualtrack engine repair undo {task.run_id}", objects=_names(places)):
+        _repair(task, audit, places, confirmation, setting)
+
+
+def _repair(
+    task: Task, audit: Audit, places: Sequence[Place], confirmation: Confirmation, setting: Setting
+) -> None:
     task.commit(meta={audit.meta_name: audit.pack()})
     run = _Run(task, confirmation, setting)
     for start in range(0, len(places), BATCH):
@@ -77,11 +84,14 @@ def repair(
     now = task.now().isoformat(timespec="seconds")
     ended = replace(audit, objects=task.committed, state="done", ended=now)
     task.commit(meta={ended.meta_name: ended.pack()})
-    task.notes["undo"] = task.run_id
     if left := task.counts[Action.REFUSE] + task.counts["dirty"]:
         raise DifferenceError(
             f"{left} of {len(places)} objects were left as they are: {'; '.join(task.names[:3])}"
         )
+
+
+def _names(places: Sequence[Place]) -> list[str]:
+    return ["/".join(place) for place in places]
 
 
 class _Run:

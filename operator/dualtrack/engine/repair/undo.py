@@ -44,12 +44,18 @@ def undo(task: Task, run_id: str) -> None:
     _require(task, Strategy(audit.verb.removeprefix("repair ")))
     pending = records.repaired(task.owner, audit.fence)
     task.total = len(pending)
+    kept = f"what it replaced lies in {records.folder(task.drive.path, audit.fence)}/*.replaced"
+    with task.recorded("repair undo", kept, undone=run_id):
+        _undo(task, audit, pending)
+
+
+def _undo(task: Task, audit: Audit, pending: Sequence[Repaired]) -> None:
     undoing = _Undoing(task)
     for start in range(0, len(pending), BATCH):
         task.checkpoint()
         undoing.batch(pending[start : start + BATCH])
     now = task.now().isoformat(timespec="seconds")
-    done = Audit(task.fence, task.run_id, f"undo {run_id}", now, task.committed, "done", now)
+    done = Audit(task.fence, task.run_id, f"undo {audit.run_id}", now, task.committed, "done", now)
     meta: dict[str, bytes | None] = {done.meta_name: done.pack()}
     if not (left := task.counts["left"]):
         meta[audit.meta_name] = replace(audit, state="undone").pack()
