@@ -29,6 +29,7 @@ import aiohttp
 from aiohttp import web
 
 ABSENT = ""
+RESTART_SECONDS = 60.0
 
 
 def signed_headers(
@@ -185,6 +186,17 @@ class Load:
         self.ledger.settle(key, found)
         return True
 
+    async def read_back(self, key: str) -> bool:
+        """As `get`, and while no server answers, because a switch restarts it, wait and ask again."""
+        deadline = time.monotonic() + RESTART_SECONDS
+        while True:
+            try:
+                return await self.get(key)
+            except (aiohttp.ClientError, TimeoutError, ConnectionError):
+                if time.monotonic() > deadline:
+                    return False
+                await asyncio.sleep(0.5)
+
     async def worker(self) -> None:
         while True:
             if self.rate <= 0:
@@ -203,7 +215,7 @@ class Load:
             self.busy.add(key)
             try:
                 before = len(self.ledger.wrong)
-                if not await self.get(key) and len(self.ledger.wrong) == before:
+                if not await self.read_back(key) and len(self.ledger.wrong) == before:
                     unreadable.append(key)
             finally:
                 self.release(key)
