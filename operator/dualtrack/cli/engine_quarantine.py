@@ -99,6 +99,10 @@ def _change(arguments: argparse.Namespace) -> int:
 def _require_answer(arguments: argparse.Namespace) -> None:
     if not arguments.sha256 or not arguments.reason.strip():
         raise UsageError("a waiver says which content stays and why: give --sha256 and --reason")
+    if len(arguments.drive) != 1:
+        raise UsageError(
+            "a waiver is of the file on one drive: name that --drive alone, and each in its turn"
+        )
     if len(arguments.object) != 1:
         raise UsageError("a waiver is of one object, because --sha256 is: call it once per object")
 

@@ -11,7 +11,7 @@ from dualtrack.cli.tasks import add_task_arguments, run_task
 from dualtrack.engine.cleanup.preconditions import refuse_running_server
 from dualtrack.engine.drive import STORE_DIRECTORY
 from dualtrack.engine.repair.apply import repair
-from dualtrack.engine.repair.plan import LIMIT, PERCENT, Cap
+from dualtrack.engine.repair.plan import LIMIT, PERCENT, Cap, require
 from dualtrack.engine.repair.strategies import Strategy
 from dualtrack.engine.repair.undo import undo
 from dualtrack.engine.task import Task
@@ -67,6 +67,11 @@ def run(arguments: argparse.Namespace) -> int:
         for store in (*stores(arguments), *(f"{drive}/{STORE_DIRECTORY}" for drive in arguments.drive)):
             refuse_running_server(store)
 
+    def allowed(task: Task) -> None:
+        """Of every drive before one is changed: a set of which a part was repaired would be a surprise."""
+        if not taken_back:
+            require(task, arguments.strategy)
+
     def work(task: Task) -> None:
         # A limit of a repair refuses the whole of it; it does not end it in the middle.
         task.limit = 0
@@ -77,7 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
             repair(task, arguments.strategy, places, cap, accept_newer=arguments.accept_newer)
 
     arguments.verb = "repair undo" if taken_back else "repair"
-    return run_task(arguments, work, locked=True)
+    return run_task(arguments, allowed, work, locked=True)
 
 
 def _run_to_undo(arguments: argparse.Namespace) -> str:
