@@ -18,6 +18,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ROOT / "operator" / "dualtrack" / "engine" / "native"
 SUITES = (
+    "tests/unit/engine/test_native_index.py",
     "tests/unit/engine/test_native_lines.py",
     "tests/unit/engine/test_native_reader.py",
     "tests/property/test_native_lines_hostile.py",
