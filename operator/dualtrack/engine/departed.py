@@ -2,8 +2,8 @@
 
 A generation is taken first and each file asked for by name afterwards, so a file that appears meanwhile has a
 newer row or a mark, and the tombstone loses. A file that cannot be asked for (I/O, permission) stops
-everything. If too large a part of a bucket seems to be gone, nothing is deleted: a drive that was mounted
-empty looks the same.
+everything. If too large a part of a bucket or of the drive seems to be gone, nothing is deleted: a directory
+that was lost looks the same. What the buried rows said is kept first (`deleted.py`).
 
 A tombstone below the trust floor is confirmed in the same way: where rows alone answer, nobody may believe it
 before, and its key could be neither read nor written.
@@ -15,6 +15,7 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
+from dualtrack.engine import deleted
 from dualtrack.engine.places import file_exists, meta_file, object_exists
 from dualtrack.engine.rows import NO_FILE, Generation, Row, RowState
 from dualtrack.engine.stores.protocol import Batch, Outcome, Place, Put
@@ -28,15 +29,22 @@ SHARE = 100
 
 
 def allowed(rows: int) -> int:
-    """How many rows of a bucket may go at once: 1 %, at most 10,000; up to 100 in a small bucket."""
-    return min(MOST, max(FEW, rows // SHARE))
+    """How many rows of a bucket may go at once: 1 %, at most 10,000. In a small bucket, where 1 % is less
+    than a person deletes, up to 100, but never more than half: a bucket is never emptied unasked.
+    """
+    return min(MOST, max(min(FEW, rows // 2), rows // SHARE))
+
+
+def allowed_in_all(rows: int) -> int:
+    """Of all rows of a drive, so that many small buckets together are no way around."""
+    return max(FEW, rows // SHARE)
 
 
 def tombstone(task: Task, start: Generation, damaged: set[Place], *, accept: bool) -> list[Place]:
     """Tombstones for rows older than the pass (`start`) that have no file. Returns their places; those whose
     rows are damaged go into `damaged` and are left alone.
 
-    `IncompleteError` where a bucket would lose more than `allowed`, unless `accept`.
+    `IncompleteError` where a bucket or the drive would lose more than `allowed`, unless `accept`.
     """
     rows: Counter[str] = Counter()
     gone: dict[str, list[Row]] = defaultdict(list)
@@ -64,10 +72,16 @@ def tombstone(task: Task, start: Generation, damaged: set[Place], *, accept: boo
     for bucket, tombstones in gone.items():
         if len(tombstones) > allowed(rows[bucket]) and not accept:
             raise _too_many(bucket, len(tombstones), rows[bucket])
-    if not any(gone.values()):
+    together, of_all = sum(map(len, gone.values())), rows.total()
+    if together > allowed_in_all(of_all) and not accept:
+        raise _refused(f"{together} of {of_all} rows of all buckets", allowed_in_all(of_all))
+    if not together:
         return []
     buckets = {bucket: len(tombstones) for bucket, tombstones in gone.items() if tombstones}
-    with task.recorded("tombstone", "", buckets=buckets):
+    with task.recorded(
+        "tombstone", f"dualtrack engine deleted give-back --drive {task.drive.path}", buckets=buckets
+    ):
+        task.counts["expired"] += deleted.expire(task.drive.path, task.now())
         return _commit(task, [row for tombstones in gone.values() for row in tombstones])
 
 
@@ -92,11 +106,22 @@ def _there(task: Task, row: Row) -> bool:
 
 
 def _too_many(bucket: str, gone: int, rows: int) -> IncompleteError:
+    return _refused(f"{gone} of {rows} rows of bucket {bucket}", allowed(rows))
+
+
+def _refused(what: str, limit: int) -> IncompleteError:
     return IncompleteError(
-        f"{gone} of {rows} rows of bucket {bucket} have no file any more, more than {allowed(rows)}; nothing "
-        "was "
-        "deleted: see that the drive is mounted and whole, then run migrate with --accept-deletions"
+        f"{what} have no file any more, more than {limit}; nothing was deleted: see that the drive is "
+        "mounted and whole, then run migrate with --accept-deletions"
     )
+
+
+def _keep(task: Task, tombstones: Sequence[Row]) -> None:
+    """What the rows said, durable before it is replaced."""
+    for first in range(0, len(tombstones), deleted.BATCH):
+        places = [(row.bucket, row.key) for row in tombstones[first : first + deleted.BATCH]]
+        rows = task.owner.get_many(places)
+        deleted.keep(task.drive.path, task.now(), task.fence, list(filter(None, rows)))
 
 
 def _commit(task: Task, tombstones: list[Row]) -> list[Place]:
@@ -105,6 +130,7 @@ def _commit(task: Task, tombstones: list[Row]) -> list[Place]:
         part = tombstones[first : first + PAGE]
         if task.dry_run:
             continue
+        _keep(task, part)
         result = task.owner.commit(Batch(task.fence, tuple(Put(row, versions=0) for row in part)))
         for row, outcome in zip(part, result.outcomes, strict=True):
             if outcome is Outcome.APPLIED:

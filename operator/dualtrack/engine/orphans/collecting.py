@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from dualtrack.engine import files
-from dualtrack.engine.departed import allowed
+from dualtrack.engine.departed import allowed_in_all as allowed
 from dualtrack.engine.drive import MULTIPART_DIRECTORY
 from dualtrack.engine.listing import DirectoryReader, Path
 from dualtrack.engine.marker import MarkerState
@@ -53,11 +53,14 @@ def collect(task: Task, *, accept: bool = False) -> None:
             f"{orphans} of {seen} data directories are named by no row, more than {allowed(seen)}: nothing "
             "was moved. Is this store behind its drive (an older snapshot)? If it is right, say --accept-many"
         )
-    for start in range(0, len(found), BATCH):
-        task.checkpoint()
-        if task.room() == 0:
-            raise IncompleteError(f"moved {task.committed}, as many as --limit allows; run it again")
-        collection.take(found[start : start + BATCH])
+    if not found:
+        return
+    with task.recorded("orphans collect", f"dualtrack engine orphans undo {task.run_id}"):
+        for start in range(0, len(found), BATCH):
+            task.checkpoint()
+            if task.room() == 0:
+                raise IncompleteError(f"moved {task.committed}, as many as --limit allows; run it again")
+            collection.take(found[start : start + BATCH])
 
 
 def require(task: Task, verb: str) -> None:

@@ -41,9 +41,10 @@ def undo(task: Task, run_id: str) -> None:
     wanted = [each for each in records.collected(task.owner) if each.run_id == run_id]
     if not wanted:
         raise UsageError(f"nothing that the run {run_id} collected lies aside; see orphans list")
-    for start in range(0, len(wanted), BATCH):
-        task.checkpoint()
-        _give_back(task, wanted[start : start + BATCH])
+    with task.recorded("orphans undo", "dualtrack engine orphans collect", undone=run_id):
+        for start in range(0, len(wanted), BATCH):
+            task.checkpoint()
+            _give_back(task, wanted[start : start + BATCH])
     _raise_left(task, "were left where they are")
 
 
@@ -53,12 +54,18 @@ def purge(task: Task) -> None:
     settle(task)
     now = task.now()
     due = [each for each in records.collected(task.owner) if each.age_seconds(now) >= KEPT_SECONDS]
+    if due:
+        with task.recorded("orphans purge", "none: nothing has named them for a week"):
+            _remove_due(task, due)
+    _raise_left(task, "may be wanted again and were kept (orphans undo gives them back)")
+
+
+def _remove_due(task: Task, due: Sequence[Orphan]) -> None:
     for start in range(0, len(due), BATCH):
         task.checkpoint()
         if task.room() == 0:
             raise IncompleteError(f"removed {task.committed}, as many as --limit allows; run it again")
         _purge(task, due[start : start + BATCH])
-    _raise_left(task, "may be wanted again and were kept (orphans undo gives them back)")
 
 
 def _give_back(task: Task, group: Sequence[Orphan]) -> None:

@@ -105,7 +105,17 @@ def test_a_bucket_that_lost_too_much_stops_the_deletions(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "limit"), [(10, 100), (9_999, 100), (20_000, 200), (1_000_000, 10_000), (9**9, 10_000)]
+    ("rows", "limit"),
+    [
+        (1, 0),
+        (10, 5),
+        (199, 99),
+        (200, 100),
+        (9_999, 100),
+        (20_000, 200),
+        (1_000_000, 10_000),
+        (9**9, 10_000),
+    ],
 )
 def test_how_much_a_bucket_may_lose(rows: int, limit: int) -> None:
     assert allowed(rows) == limit

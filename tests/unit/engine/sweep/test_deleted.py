@@ -1,0 +1,163 @@
+"""What a sweep takes for deleted: how much of it it may, that it is kept before, and how it comes back."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from dualtrack.cli.main import main
+from dualtrack.engine import deleted, departed
+from dualtrack.engine.history import history
+from dualtrack.engine.rows import RowState
+from dualtrack.errors import IncompleteError, StoreCorruptError
+from smalldrive import BUCKET, small_bench
+from sweepbench import Bench
+
+NOW = datetime(2026, 11, 26, 7, tzinfo=UTC)
+
+
+@pytest.fixture
+def ten(minio_drive: Path, tmp_path: Path) -> Bench:
+    """Ten objects in one bucket, swept."""
+    bench = small_bench(minio_drive, tmp_path, 10)
+    bench.migrate()
+    return bench
+
+
+def lose(bench: Bench, *keys: str) -> dict[str, bytes]:
+    """Objects vanish as a lost directory does; answers what their files were."""
+    lost = {key: bench.file(BUCKET, key).read_bytes() for key in keys}
+    for key in keys:
+        shutil.rmtree(bench.file(BUCKET, key).parent)
+    return lost
+
+
+def states(bench: Bench) -> dict[str, RowState]:
+    with bench.owner() as owner:
+        return {row.key: row.state for row in owner.scan(None, 1_000) if row.bucket == BUCKET}
+
+
+def kept(bench: Bench) -> dict[str, bytes]:
+    return {row.key: row.data for _, row in deleted.kept(str(bench.drive))}
+
+
+def numbered(*numbers: int) -> list[str]:
+    return [f"{number:02d}" for number in numbers]
+
+
+@pytest.mark.parametrize("lost", [6, 10])
+def test_a_small_bucket_that_lost_more_than_half_stops_the_sweep(ten: Bench, lost: int) -> None:
+    lose(ten, *numbered(*range(lost)))
+    with pytest.raises(IncompleteError, match=f"{lost} of 10 rows of bucket {BUCKET}.*accept-deletions"):
+        ten.migrate()
+    assert set(states(ten).values()) == {RowState.PRESENT}
+    assert kept(ten) == {}
+    ten.migrate(accept_deletions=True)
+    assert sum(state is RowState.TOMBSTONE for state in states(ten).values()) == len(kept(ten)) == lost
+
+
+def test_the_only_object_of_a_bucket_is_not_buried_unasked(minio_drive: Path, tmp_path: Path) -> None:
+    bench = small_bench(minio_drive, tmp_path, 1)
+    bench.migrate()
+    lose(bench, "00")
+    with pytest.raises(IncompleteError, match="1 of 1 rows"):
+        bench.migrate()
+
+
+def test_many_small_buckets_together_stop_the_sweep(ten: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(departed, "FEW", 4)
+    for number in range(1, 3):
+        shutil.copytree(ten.drive / BUCKET, ten.drive / f"{BUCKET}{number}")
+    ten.migrate()
+    for bucket in (BUCKET, f"{BUCKET}1", f"{BUCKET}2"):
+        for key in ("00", "01"):
+            shutil.rmtree(ten.drive / bucket / key)
+    with pytest.raises(IncompleteError, match=r"6 of \d+ rows of all buckets"):
+        ten.migrate()
+    assert kept(ten) == {}
+
+
+def test_nothing_is_buried_that_cannot_be_kept(ten: Bench) -> None:
+    lost = lose(ten, "00", "01")
+
+    def failing(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.MonkeyPatch.context() as full:
+        full.setattr(deleted, "keep", failing)
+        with pytest.raises(OSError, match="No space"):
+            ten.migrate()
+    assert set(states(ten).values()) == {RowState.PRESENT}
+    task = ten.migrate()
+    assert kept(ten) == lost
+    assert "deleted give-back" in str(task.notes["undo"])
+
+
+def test_a_deleted_object_comes_back_as_it_was(ten: Bench, tmp_path: Path) -> None:
+    lost = lose(ten, "00", "01", "02")
+    before = states(ten)
+    ten.migrate()
+    ten.file(BUCKET, "02").parent.mkdir()
+    ten.file(BUCKET, "02").write_bytes(ten.file(BUCKET, "05").read_bytes())  # written anew meanwhile
+    where = ["--drive", str(ten.drive), "--store", str(ten.store)]
+    objects = [word for key in ("00", "01", "02") for word in ("--object", f"{BUCKET}/{key}")]
+    give = ["engine", "deleted", "give-back", *where, *objects]
+    assert main([*give, "--dry-run"]) == 51
+    assert not ten.file(BUCKET, "00").exists()
+    assert main(give) == 51, "one of them is there, and stays"
+    assert {key: ten.file(BUCKET, key).read_bytes() for key in ("00", "01")} == {
+        key: lost[key] for key in ("00", "01")
+    }
+    assert ten.file(BUCKET, "02").read_bytes() != lost["02"]
+    ten.migrate()
+    assert states(ten) == before
+    ten.verify()
+    assert [each.begun["verb"] for each in history(str(ten.drive)).steps][-2:] == [
+        "tombstone",
+        "give back deleted",
+    ]
+    assert main(["engine", "deleted", "give-back", *where, "--object", f"{BUCKET}/07"]) == 2
+
+
+def test_list_tells_them_without_a_store(ten: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    lost = lose(ten, "03")
+    ten.migrate(now=lambda: NOW)
+    assert main(["engine", "deleted", "list", "--drive", str(ten.drive), "--format", "jsonl"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told == {"day": "20261126", "bucket": BUCKET, "key": "03", "bytes": len(lost["03"])}
+
+
+def test_they_go_after_thirty_days_and_not_before(ten: Bench) -> None:
+    lose(ten, "00")
+    ten.migrate(now=lambda: NOW)
+    lose(ten, "01")
+    ten.migrate(now=lambda: NOW + timedelta(days=30, hours=16))
+    assert sorted(kept(ten)) == ["00", "01"]
+    lose(ten, "02")
+    task = ten.migrate(now=lambda: NOW + timedelta(days=31, hours=17))
+    assert task.counts["expired"] == 1
+    assert sorted(kept(ten)) == ["01", "02"]
+
+
+def test_a_torn_end_is_passed_over_and_damage_is_not(ten: Bench) -> None:
+    lost = lose(ten, "00", "01")
+    ten.migrate()
+    (path,) = (ten.drive / ".dualtrack" / "deleted").iterdir()
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-5])
+    assert kept(ten) == {"00": lost["00"]}
+    path.write_bytes(whole[:40] + bytes((whole[40] ^ 1,)) + whole[41:])
+    with pytest.raises(StoreCorruptError):
+        kept(ten)
+
+
+def test_a_row_says_no_more_than_it_did(ten: Bench) -> None:
+    lose(ten, "00")
+    with ten.owner() as owner:
+        row = owner.get_many([(BUCKET, "00")])[0]
+    ten.migrate()
+    assert [found for _, found in deleted.kept(str(ten.drive))] == [row]
