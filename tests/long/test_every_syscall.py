@@ -66,7 +66,7 @@ class Way:
         shutil.rmtree(self.raw.drive / ".dualtrack")
         self.held = self._from(self.migrated, hold)
         self.held.run(lambda task: snapshot.snapshot(task, self.copy))
-        self.purged = self._from(self.held, lambda task: purge(task, self.copy))
+        self.purged = self._from(self.held, lambda task: purge(task, self.copy, same_device=True))
         self.removed = self._from(self.purged, remove_directories)
 
     def _from(self, bench: Any, verb: Callable[[Any], object]) -> Any:
@@ -84,7 +84,7 @@ class Way:
             case "hold":
                 return Case(self.migrated.drive, ("cleanup", "hold", stopped), self.is_held)
             case "purge":
-                verb = ("cleanup", "purge", stopped, "--snapshot", self.copy)
+                verb = ("cleanup", "purge", stopped, "--accept-same-device", "--snapshot", self.copy)
                 return Case(self.held.drive, verb, self.is_purged)
             case "directories":
                 return Case(self.purged.drive, ("cleanup", "directories", stopped), self.is_removed)

@@ -35,7 +35,8 @@ def held(drives: list[Path]) -> None:
 
 def purged(drives: list[Path], copies: Path) -> None:
     assert engine("snapshot", drives, "--to", str(copies)) == 0
-    assert engine("cleanup purge", drives, "--server-stopped", "--snapshot", str(copies)) == 0
+    where = ("--snapshot", str(copies), "--accept-same-device")
+    assert engine("cleanup purge", drives, "--server-stopped", *where) == 0
     assert engine("cleanup directories", drives, "--server-stopped") == 0
 
 

@@ -100,7 +100,7 @@ def recorded(bench: Any, copy: Path, *, batch: int = 3, undo: bool = False) -> W
         if not undo:
             step("hold", hold.hold)
             bench.run(lambda task: snapshot.snapshot(task, str(copy)))
-            step("purge", lambda task: purge.purge(task, str(copy)))
+            step("purge", lambda task: purge.purge(task, str(copy), same_device=True))
             step("directories", directories.remove_directories)
         step("restore", restore.restore)
     places = {naming.meta_path(row.bucket, row.key): (row.bucket, row.key) for row in rows}

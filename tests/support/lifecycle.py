@@ -125,7 +125,7 @@ class Lifecycle(model.Objects):  # type: ignore[misc]
                 snapshot.snapshot(task, copy)
         if far > 2:
             with self.task() as task:
-                purge(task, copy)
+                purge(task, copy, same_device=True)
         if far > 3:
             with self.task() as task:
                 remove_directories(task)

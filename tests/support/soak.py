@@ -103,7 +103,7 @@ class Soak:
             self._verb("verify", "--final"),
             self._verb("cleanup", "hold"),
             self._verb("snapshot", "--to", snapshot),
-            self._verb("cleanup", "purge", "--snapshot", snapshot),
+            self._verb("cleanup", "purge", "--accept-same-device", "--snapshot", snapshot),
             self._verb("cleanup", "directories"),
         )
         self._step("returning", self._verb("restore"))

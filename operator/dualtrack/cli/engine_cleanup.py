@@ -38,7 +38,12 @@ def add_parser(subparsers: Subparsers) -> None:
             step.add_argument(
                 "--snapshot",
                 metavar="DIR",
-                help="a verified snapshot outside the drive; of several drives the folder of theirs",
+                help="a verified snapshot on another disk; of several drives the folder of theirs",
+            )
+            step.add_argument(
+                "--accept-same-device",
+                action="store_true",
+                help="the snapshot may lie on a disk of the drive, and be lost with it",
             )
         step.set_defaults(run=run)
 
@@ -50,7 +55,8 @@ def run(arguments: argparse.Namespace) -> int:
             refuse_running_server(store)
 
     def prove_snapshot(task: Task) -> None:
-        purge.prepare(task, task.own(arguments.snapshot) if arguments.snapshot else None)
+        where = task.own(arguments.snapshot) if arguments.snapshot else None
+        purge.prepare(task, where, same_device=arguments.accept_same_device)
 
     works: dict[str, tuple[Work, ...]] = {
         "hold": (hold.prepare, hold.seal, hold.take),

@@ -203,7 +203,14 @@ def _completing(spec: MigrationSpec) -> tuple[Station, ...]:
         (Step.SOAK, Watch(), soak),
         (Step.APPROVE_PURGE, Ask(ApprovalStep.PURGE), 0),
         (Step.SNAPSHOT, Work(("snapshot", "--to", SNAPSHOT_DIRECTORY), snapshot=True), 0),
-        (Step.PURGE, Work(("cleanup", "purge", "--snapshot", SNAPSHOT_DIRECTORY), snapshot=True), 0),
+        # What disk a claim is on is its storage class's to say, and by name the user's; the purge warns.
+        (
+            Step.PURGE,
+            Work(
+                ("cleanup", "purge", "--snapshot", SNAPSHOT_DIRECTORY, "--accept-same-device"), snapshot=True
+            ),
+            0,
+        ),
         (Step.REMOVE_DIRECTORIES, Work(("cleanup", "directories")), 0),
         (Step.REPORT, Work(("report", "--out", report_path(spec), "--detail", "ranges")), 0),
         (Step.LEDGER, Work(("ledger",)), 0),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 
-from dualtrack.engine import files
+from dualtrack.engine import devices, files
 from dualtrack.engine import snapshot as snapshots
 from dualtrack.engine.cleanup import preconditions, records, verification
 from dualtrack.engine.cleanup.records import HeldFile
@@ -25,18 +25,20 @@ from dualtrack.errors import DifferenceError, IncompleteError, RefusedError
 CURSOR = "purge"
 
 
-def purge(task: Task, snapshot_dir: str | None) -> None:
-    """Remove every held file. `snapshot_dir` None makes one beside a store that lies outside its drive."""
-    prepare(task, snapshot_dir)
+def purge(task: Task, snapshot_dir: str | None, *, same_device: bool = False) -> None:
+    """Remove every held file. `snapshot_dir` None makes one beside a store that lies outside its drive;
+    `same_device`: it may lie on a disk of the drive, as somebody has said.
+    """
+    prepare(task, snapshot_dir, same_device=same_device)
     remove(task)
 
 
-def prepare(task: Task, snapshot_dir: str | None) -> None:
+def prepare(task: Task, snapshot_dir: str | None, *, same_device: bool = False) -> None:
     """Everything that can refuse, the proof of the snapshot included; of a set asked of all drives first."""
     preconditions.require(task, "purge")
     if task.owner.meta(records.PENDING) is not None:
         raise RefusedError("a batch of files is half held: run cleanup hold to its end first")
-    _require_snapshot(task, snapshot_dir)
+    _require_snapshot(task, snapshot_dir, same_device)
 
 
 def remove(task: Task) -> None:
@@ -121,7 +123,7 @@ def _remove_folders(task: Task) -> None:
     files.sync_directory(os.path.dirname(root))
 
 
-def _require_snapshot(task: Task, snapshot_dir: str | None) -> None:
+def _require_snapshot(task: Task, snapshot_dir: str | None, same_device: bool) -> None:
     verified = verification.require_clean(task)
     if snapshot_dir is None:
         if preconditions.store_is_inside(task):
@@ -132,10 +134,28 @@ def _require_snapshot(task: Task, snapshot_dir: str | None) -> None:
         if locate(task.store_dir).driver is Driver.POSTGRESQL:
             raise RefusedError("name a verified snapshot of the database's rows with --snapshot DIR")
         snapshot_dir = task.store_dir.rstrip("/") + ".snapshot"
+        _require_other_device(task, snapshot_dir, same_device)
         if not snapshots.is_recent(task, snapshot_dir, verified) and not task.dry_run:
             snapshots.snapshot(task, snapshot_dir)
     elif snapshots.lies_on_drive(task, snapshot_dir):
         raise RefusedError(f"the snapshot {snapshot_dir} lies on the drive itself; make one outside it")
+    else:
+        _require_other_device(task, snapshot_dir, same_device)
     task.notes["snapshot"] = snapshot_dir
     if not task.dry_run:
         snapshots.require(task, snapshot_dir, verified)
+
+
+def _require_other_device(task: Task, snapshot_dir: str, accepted: bool) -> None:
+    """After a purge store and snapshot are the only copies: one disk must not hold both."""
+    common = devices.shared(task.drive.path, snapshot_dir)
+    if not common:
+        return
+    disks = ", ".join(sorted(common))
+    what = f"the snapshot {snapshot_dir} lies on {disks}, as the drive {task.drive.path} does"
+    if not accepted:
+        raise RefusedError(
+            f"{what}: the loss of that disk would lose both copies of the metadata; make one on another "
+            "(dualtrack engine snapshot --to DIR), or say --accept-same-device"
+        )
+    task.warn(what)

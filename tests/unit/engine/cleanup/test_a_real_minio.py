@@ -44,7 +44,7 @@ def test_minio_refuses_what_is_held_and_serves_what_was_restored(
     assert whole.metas() == []
     assert {path: held[path] for path in whole.files()} == whole.files()
     whole.run(lambda task: snapshot.snapshot(task, str(tmp_path / "copy")))
-    whole.run(lambda task: purge(task, str(tmp_path / "copy")), now=later)
+    whole.run(lambda task: purge(task, str(tmp_path / "copy"), same_device=True), now=later)
     whole.run(remove_directories, now=later)
     whole.run(restore)
     with lab.running(whole.drive, log=log) as server:

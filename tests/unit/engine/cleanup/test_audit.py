@@ -92,7 +92,7 @@ WAY = (
         "none: the copy",
     ),
     Verb(
-        "cleanup purge --server-stopped --snapshot SNAPSHOT",
+        "cleanup purge --server-stopped --accept-same-device --snapshot SNAPSHOT",
         "dualtrack.engine.cleanup.purge:_purge_batch",
         "cleanup purge",
         ("move marker", "cleanup purge"),

@@ -72,7 +72,7 @@ def test_the_whole_way_and_back_beside_a_data_plane(small, tmp_path: Path) -> No
         assert run(rehearse, 101).counts["rehearsed"] == 100
         assert run(hold, 102).counts["held"] == rows
         run(lambda task: snapshot.snapshot(task, copy), 103)
-        assert run(lambda task: purge(task, copy), 104).counts["purged"] == rows
+        assert run(lambda task: purge(task, copy, same_device=True), 104).counts["purged"] == rows
         run(remove_directories, 105)
     assert small.metas() == []
     with served(small, Mode(Engine.KV_PRIMARY, Decimal(1), False, 2)) as run:

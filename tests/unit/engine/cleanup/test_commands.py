@@ -30,7 +30,7 @@ def test_a_store_beside_the_drive_goes_all_the_way_with_a_warning(
     assert "outside its drive" in told["warning"]
     assert json.loads(told["formatJSON"])["format"] == "xl-single"
 
-    assert main(["engine", "cleanup", "purge", *where, "--server-stopped"]) == 0
+    assert main(["engine", "cleanup", "purge", *where, "--server-stopped", "--accept-same-device"]) == 0
     assert (tmp_path / "store.snapshot" / "data.mdb").is_file()
     assert main(["engine", "cleanup", "directories", *where, "--server-stopped"]) == 0
     assert main(["engine", "ledger", *where]) == 0
@@ -49,7 +49,7 @@ def test_the_report_after_the_purge_is_proven_by_its_root_and_by_no_other(small,
     result = tmp_path / "result.json"
     where = ["--drive", str(small.drive), "--store", str(small.store)]
     for step in ("hold", "purge", "directories"):
-        snapshot = ["--snapshot", str(tmp_path / "snapshot")] if step == "purge" else []
+        snapshot = ["--snapshot", str(tmp_path / "snapshot"), "--accept-same-device"] * (step == "purge")
         if step == "purge":
             assert main(["engine", "snapshot", *where, "--to", str(tmp_path / "snapshot")]) == 0
         assert main(["engine", "cleanup", step, *where, *snapshot, "--server-stopped"]) == 0

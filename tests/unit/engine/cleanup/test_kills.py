@@ -100,7 +100,7 @@ def to_purged(bench, snapshot_dir: Path) -> None:
     to_held(bench, snapshot_dir)
 
     def rest(task: Task) -> None:
-        purge(task, str(snapshot_dir))
+        purge(task, str(snapshot_dir), same_device=True)
 
     bench.run(rest)
     bench.run(remove_directories)
@@ -111,7 +111,14 @@ def test_a_purge_killed_anywhere_ends_like_an_undisturbed_one(
 ) -> None:
     prepared = copies(migrated_tiny)
     to_held(prepared, tmp_path / "copy")
-    verb = ("cleanup", "purge", "--server-stopped", "--snapshot", str(tmp_path / "copy"))
+    verb = (
+        "cleanup",
+        "purge",
+        "--server-stopped",
+        "--accept-same-device",
+        "--snapshot",
+        str(tmp_path / "copy"),
+    )
     counts = counted(command(copies(prepared.drive), *verb), PURGE_CALLS, tmp_path / "log")
     kills = 0
     for call, number in kill_points(counts):
@@ -155,7 +162,7 @@ def test_removing_directories_killed_anywhere_can_still_be_restored(
     prepared = copies(migrated_tiny)
     before, directories = prepared.files(), prepared.directories()
     to_held(prepared, tmp_path / "copy")
-    prepared.run(lambda task: purge(task, str(tmp_path / "copy")))
+    prepared.run(lambda task: purge(task, str(tmp_path / "copy"), same_device=True))
     verb = ("cleanup", "directories", "--server-stopped")
     counts = counted(command(copies(prepared.drive), *verb), DIRECTORY_CALLS, tmp_path / "log")
     kills = 0

@@ -145,7 +145,7 @@ def test_a_held_file_older_than_its_row(bench: Any, tmp_path: Path, purged: bool
         task.owner.commit(Batch(puts=(put_of(new),)))
     if purged:
         bench.run(lambda task: snapshot.snapshot(task, str(tmp_path / "copy")))
-        bench.run(lambda task: purge(task, str(tmp_path / "copy")))
+        bench.run(lambda task: purge(task, str(tmp_path / "copy"), same_device=True))
     bench.run(restore)
     path = bench.drive / naming.meta_path(old.bucket, old.key)
     assert path.read_bytes() == new.data != old.data
@@ -259,7 +259,7 @@ def test_a_held_file_whose_row_went_back_is_not_purged(bench: Any, tmp_path: Pat
         with task.owner.store._write() as txn:
             txn.put(ROWS, full, _older(task, row, bytes(txn.get_many(ROWS, [full])[full])))
     with bench.task() as task, pytest.raises(DifferenceError, match="has no row, or an older one"):
-        purge(task, str(tmp_path / "copy"))
+        purge(task, str(tmp_path / "copy"), same_device=True)
     assert bench.held() == 1
 
 

@@ -57,7 +57,9 @@ def test_a_drive_of_old_forms_comes_back_byte_for_byte(old, tmp_path: Path) -> N
     assert old.run(hold).counts["held"] == count == old.held()
     assert old.metas() == []
     old.run(lambda task: snapshot.snapshot(task, str(tmp_path / "copy")))
-    assert old.run(lambda task: purge(task, str(tmp_path / "copy"))).counts["purged"] == count
+    assert (
+        old.run(lambda task: purge(task, str(tmp_path / "copy"), same_device=True)).counts["purged"] == count
+    )
     removed = old.run(remove_directories)
     assert (removed.counts["blocked"], removed.counts["inUse"]) == (0, 2)
     assert old.run(restore).counts["restored"] == count

@@ -133,7 +133,9 @@ def test_a_lock_that_is_held(bench) -> None:
 
 
 def test_purge_and_directories_before_their_turn(bench, tmp_path: Path) -> None:
-    refused(bench, "run cleanup hold first", lambda task: purge(task, str(tmp_path / "none")))
+    refused(
+        bench, "run cleanup hold first", lambda task: purge(task, str(tmp_path / "none"), same_device=True)
+    )
     refused(bench, "run cleanup hold first", remove_directories)
 
 
@@ -257,7 +259,7 @@ def test_a_snapshot_must_lie_outside_be_recent_and_be_whole(small, tmp_path: Pat
     copy = tmp_path / "copy"
 
     def purged(directory: Path | None) -> Callable[[Task], None]:
-        return lambda task: purge(task, str(directory) if directory else None)
+        return lambda task: purge(task, str(directory) if directory else None, same_device=True)
 
     for directory, reason in (
         (None, "lies on its drive"),
@@ -289,9 +291,9 @@ def test_a_limit_and_a_signal_end_the_work_early_and_it_goes_on(small, tmp_path:
     assert small.held() == rows
     small.run(lambda task: snapshot.snapshot(task, str(tmp_path / "copy")))
     with pytest.raises(IncompleteError, match="--limit"):
-        small.run(lambda task: purge(task, str(tmp_path / "copy")), limit=5)
+        small.run(lambda task: purge(task, str(tmp_path / "copy"), same_device=True), limit=5)
     assert small.held() == rows - 5
-    small.run(lambda task: purge(task, str(tmp_path / "copy")))
+    small.run(lambda task: purge(task, str(tmp_path / "copy"), same_device=True))
     with pytest.raises(IncompleteError, match="--limit"):
         small.run(remove_directories, limit=3)
     small.run(remove_directories)
@@ -306,9 +308,9 @@ def test_a_dry_run_tells_the_same_and_changes_nothing(small, tmp_path: Path) -> 
     assert marker.read(str(small.drive)).state is MarkerState.FS_AUTHORITATIVE
     assert small.run(hold).counts["held"] == told.counts["held"]
     small.run(lambda task: snapshot.snapshot(task, str(tmp_path / "copy")))
-    told = small.run(lambda task: purge(task, str(tmp_path / "copy")), dry_run=True)
+    told = small.run(lambda task: purge(task, str(tmp_path / "copy"), same_device=True), dry_run=True)
     assert small.held() == told.counts["purged"]
-    small.run(lambda task: purge(task, str(tmp_path / "copy")))
+    small.run(lambda task: purge(task, str(tmp_path / "copy"), same_device=True))
     now = small.tree()
     told = small.run(remove_directories, dry_run=True)
     assert small.tree() == now

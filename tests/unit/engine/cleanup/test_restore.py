@@ -77,7 +77,7 @@ def test_what_was_written_and_deleted_in_kv_only_is_what_comes_back(small, tmp_p
         small.run(hold)
     if way == "purged":
         small.run(lambda task: snapshot.snapshot(task, str(tmp_path / "copy")))
-        small.run(lambda task: purge(task, str(tmp_path / "copy")))
+        small.run(lambda task: purge(task, str(tmp_path / "copy"), same_device=True))
     before = small.files()
     with small.task() as task:
         rows = present(task)
@@ -269,7 +269,7 @@ def test_a_flipped_bit_in_a_snapshot_is_found_before_a_purge(small, tmp_path: Pa
     (copy / "data.mdb").write_bytes(data)
     held = small.held()
     with pytest.raises(StoreCorruptError):
-        small.run(lambda task: purge(task, str(copy)))
+        small.run(lambda task: purge(task, str(copy), same_device=True))
     assert small.held() == held
 
 

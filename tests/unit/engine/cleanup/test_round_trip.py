@@ -38,7 +38,7 @@ def test_a_drive_that_went_all_the_way_comes_back_byte_for_byte(whole: Bench, tm
     assert marker.read(str(whole.drive)).state is MarkerState.KV_ONLY
 
     whole.run(lambda task: snapshot.snapshot(task, str(copy)))
-    purged = whole.run(lambda task: purge(task, str(copy)))
+    purged = whole.run(lambda task: purge(task, str(copy), same_device=True))
     assert purged.counts["purged"] == rows
     assert whole.held() == 0
     assert marker.read(str(whole.drive)).state is MarkerState.PURGED

@@ -354,7 +354,7 @@ def test_after_the_purge_the_store_and_the_snapshot_prove_it(
     assert report(bench, tmp_path / "before.json") == 0
     assert main(["engine", "cleanup", "hold", *where, "--server-stopped"]) == 0
     assert main(["engine", "snapshot", *where, "--to", str(tmp_path / "away")]) == 0
-    purge = ["purge", "--snapshot", str(tmp_path / "away")]
+    purge = ["purge", "--accept-same-device", "--snapshot", str(tmp_path / "away")]
     assert main(["engine", "cleanup", *purge, *where, "--server-stopped"]) == 0
     assert report(bench, tmp_path / "after.json") == 0
     before, after = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("before", "after"))

@@ -37,7 +37,9 @@ def test_the_whole_way_and_back_leaves_every_drive_as_it_was(stale: list[Path], 
     assert all(Drive.open(drive).held for drive in stale)
     copies = str(tmp_path / "copies")
     assert engine("snapshot", stale, "--to", copies) == 0
-    assert engine("cleanup purge", stale, "--server-stopped", "--snapshot", copies) == 0
+    assert (
+        engine("cleanup purge", stale, "--accept-same-device", "--server-stopped", "--snapshot", copies) == 0
+    )
     assert engine("cleanup directories", stale, "--server-stopped") == 0
     assert engine("restore", stale) == 0
     assert len(metas(stale)) == files
