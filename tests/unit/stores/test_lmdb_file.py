@@ -66,7 +66,10 @@ def test_a_truncated_file_is_an_error_and_not_a_signal(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 5_000, 20_000])
-def test_a_file_that_is_cut_off_under_an_open_store_is_an_error_for_good(tmp_path: Path, size: int) -> None:
+def test_a_file_that_is_cut_off_under_an_open_store_is_an_error_for_good(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    monkeypatch.setattr(place, "LOOK_SECONDS", 0)
     filled(tmp_path)
     store = LmdbStore.open(str(tmp_path), "drive-1", map_size=MAP)
     store.open_term()
@@ -86,6 +89,22 @@ def test_a_file_that_is_cut_off_under_an_open_store_is_an_error_for_good(tmp_pat
     with pytest.raises(StoreCorruptError, match="cut off"):
         store.scan(None, 10)
     store.close()
+
+
+def test_a_reader_looks_at_the_size_now_and_then_and_a_writer_always(tmp_path: Path) -> None:
+    (tmp_path / place.DATA_FILE).write_bytes(b"1234")
+    now = 10.0
+    guard = place.SizeGuard(str(tmp_path), lambda: now)
+    guard.glance()
+    os.truncate(tmp_path / place.DATA_FILE, 1)
+    now += place.LOOK_SECONDS / 2
+    guard.glance()
+    now += place.LOOK_SECONDS
+    with pytest.raises(StoreCorruptError, match="4 bytes, now 1"):
+        guard.glance()
+    with pytest.raises(StoreCorruptError):
+        guard.check()
+    guard.close()
 
 
 def test_a_file_that_is_no_store_is_refused(tmp_path: Path) -> None:

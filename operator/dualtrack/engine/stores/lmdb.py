@@ -51,7 +51,7 @@ class LmdbStore(Writing):
         }
         self._gate = Gate()
         self._readers = ReaderTable(env, env.path(), clock)
-        self._size = place.SizeGuard(env.path())
+        self._size = place.SizeGuard(env.path(), clock)
 
     @classmethod
     def open(
@@ -114,7 +114,7 @@ class LmdbStore(Writing):
         return _Transaction(txn, self._tables)
 
     def begin_reading(self) -> lmdb.Transaction:
-        self._size.check()
+        self._size.glance()
         try:
             return self._env.begin()
         except lmdb.ReadersFullError:

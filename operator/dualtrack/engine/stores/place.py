@@ -13,6 +13,8 @@ import os
 import struct
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 
 from dualtrack.errors import StoreCorruptError, StoreError
 
@@ -24,6 +26,7 @@ _META_MAGIC = 0xBEEFC0DE
 _META = struct.Struct("<II8xQI44x48xQQ")
 _PAGE_HEADER = 16
 _PROBE_SECONDS = 600
+LOOK_SECONDS = 0.05
 _log = logging.getLogger(__name__)
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -87,15 +90,22 @@ def refuse_unreadable(directory: str) -> None:
 
 class SizeGuard:
     """The file of a store that is mapped must not get shorter: a page beyond its end is a SIGBUS that kills
-    the process. Asked before each transaction, which leaves the length of one transaction in which whoever
-    cuts the file off still wins.
+    the process. Every writer looks; a reader, to whom a system call is dear, does so when nobody has looked
+    for `LOOK_SECONDS`, which is how long whoever cuts the file off may still win.
     """
 
-    def __init__(self, directory: str) -> None:
+    def __init__(self, directory: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._next = 0.0
         self._path = os.path.join(directory, DATA_FILE)
         self._descriptor = os.open(self._path, os.O_PATH | os.O_CLOEXEC)
         self._largest = 0
         self._shrunk = False
+
+    def glance(self) -> None:
+        """As `check`, if it is time to."""
+        if self._clock() >= self._next:
+            self.check()
 
     def check(self) -> None:
         """`StoreCorruptError` from the first time on that the file has lost something, for good: what grows
@@ -105,6 +115,7 @@ class SizeGuard:
             self._shrunk = True
             raise _damaged(self._path, f"was cut off while it was open ({self._largest} bytes, now {size})")
         self._largest = size
+        self._next = self._clock() + LOOK_SECONDS
 
     def close(self) -> None:
         os.close(self._descriptor)

@@ -20,6 +20,7 @@ from dualtrack.engine import marker
 from dualtrack.engine.marker import MarkerState
 from dualtrack.engine.objects.layer import ObjectLayer
 from dualtrack.engine.objects.types import Attributes
+from dualtrack.engine.stores import place
 from dualtrack.engine.stores.transaction import ROWS
 from dualtrack.errors import MarkerError, OwnerError, StoreCorruptError
 from layers import Body, Figures, new_drive, opened, sweep
@@ -65,7 +66,10 @@ def primary(drive: Path, figures: Figures | None = None) -> Iterator[ObjectLayer
         yield layer
 
 
-def test_a_store_that_is_cut_off_under_a_server_leaves_it_to_its_files(drive: Path) -> None:
+def test_a_store_that_is_cut_off_under_a_server_leaves_it_to_its_files(
+    drive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(place, "LOOK_SECONDS", 0)
     expected = {key: key.encode() for key in KEYS}
     with primary(drive) as layer:
         assert everything(layer) == expected
