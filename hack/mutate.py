@@ -140,8 +140,8 @@ MUTATIONS = (
     Mutation(
         "H13",
         "migrate.py",
-        "if state.unread:",
-        "if False:",
+        "if unread := self.state.unread + self.mending.unread:",
+        "if unread := 0:",
         f"{NAMED}::test_a_sweep_over_a_half_read_directory",
     ),
     Mutation(
@@ -161,8 +161,8 @@ MUTATIONS = (
     Mutation(
         "H15",
         "stores/lmdb.py",
-        "except lmdb.MapFullError as error:",
-        "except ZeroDivisionError as error:",
+        "case lmdb.MapFullError():",
+        "case ZeroDivisionError():",
         f"{LMDB}::test_a_full_map_writes_nothing_of_the_batch_and_the_store_goes_on",
     ),
     Mutation(
@@ -231,8 +231,8 @@ MUTATIONS = (
     Mutation(
         "H24",
         "stores/writing.py",
-        "known = {full: envelope.unpack(self._drive, full, value) for full, value in stored.items()}",
-        "known = {}",
+        "known, broken = unpack_all(self._drive, stored)",
+        "known, broken = {}, {}",
         f"{CONTRACT}::test_an_older_generation_never_replaces_a_newer_one",
     ),
     Mutation(

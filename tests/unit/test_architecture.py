@@ -7,6 +7,7 @@ primitives that remove, rename or write, and who imports a library that we wrap.
 from __future__ import annotations
 
 import ast
+import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -88,6 +89,15 @@ def test_the_operator_folder_does_not_shadow_the_standard_library() -> None:
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert str(ROOT) not in done.stdout
+
+
+def test_each_guard_that_mutate_takes_out_stands_where_its_table_says() -> None:
+    """So that whoever moves a guard moves its line in hack/mutate.py, too."""
+    table = runpy.run_path(str(ROOT / "hack" / "mutate.py"))["MUTATIONS"]
+    sources = {each.file: (PACKAGE / "engine" / each.file).read_text() for each in table}
+    assert [each.hazard for each in table if sources[each.file].count(each.old) != 1] == []
+    missing = [each.test for each in table if not (ROOT / each.test.split("::")[0]).exists()]
+    assert missing == []
 
 
 def test_every_module_says_why_it_exists() -> None:
