@@ -21,6 +21,7 @@ SUITES = (
     "tests/unit/engine/test_native_index.py",
     "tests/unit/engine/test_native_lines.py",
     "tests/unit/engine/test_native_reader.py",
+    "tests/unit/stores/test_matching.py",
     "tests/property/test_native_lines_hostile.py",
     "tests/property/test_native_reader_hostile.py",
 )
@@ -40,7 +41,8 @@ def sanitized(tmp_path: Path) -> Path:
     if not shutil.which("cc"):
         pytest.skip("needs a C compiler")
     library = tmp_path / "_reader.so"
-    flags = "-std=c11 -O1 -g -Wall -Wextra -Werror -shared -fPIC -fvisibility=hidden -fno-omit-frame-pointer"
+    flags = "-std=c11 -O1 -g -Wall -Wextra -Werror -shared -fPIC -fvisibility=hidden -pthread"
+    flags += " -fno-omit-frame-pointer"
     checks = "-fsanitize=address,undefined -fno-sanitize-recover=undefined"
     sources = sorted(str(path) for path in SOURCES.glob("*.c"))
     subprocess.run(["cc", *flags.split(), *checks.split(), "-o", str(library), *sources], check=True)

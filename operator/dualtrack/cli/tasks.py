@@ -35,6 +35,10 @@ from dualtrack.errors import DriveError, DualTrackError, UsageError
 Work = Callable[[Task], None]
 GC_THRESHOLD = 100_000
 """New containers between two looks for cycles."""
+SWITCH_SECONDS = 0.000_5
+"""How long a thread that comes back from the native reader waits at most for one that compares or packs rows.
+By Python's default of 5 ms two processors would read no more than one.
+"""
 
 
 def add_task_arguments(parser: argparse.ArgumentParser, *, stopped: bool = False) -> None:
@@ -78,6 +82,7 @@ def run_task(
     # Batches of thousands of rows hold no cycles: a collector that looks at them all the time finds nothing.
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)
+    sys.setswitchinterval(SWITCH_SECONDS)
     named = places(arguments)
     tasks: list[Task] = []
     try:

@@ -8,7 +8,7 @@ every present row has its file. If not, or if anything differs, nothing is concl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 
@@ -17,7 +17,7 @@ from dualtrack.engine.listing import Problem
 from dualtrack.engine.owner import Owner
 from dualtrack.engine.rows import Generation
 from dualtrack.engine.sealing import Sealer
-from dualtrack.engine.stores.matching import Checks
+from dualtrack.engine.stores.matching import Checks, Held
 from dualtrack.engine.stores.protocol import Place, SealedRows
 from dualtrack.engine.stores.sealed import place_of
 from dualtrack.engine.task import Task
@@ -52,11 +52,17 @@ class BulkComparison:
 
     def run(self, sealer: Sealer) -> bool:
         """Whether everything in the store was met, so that nothing is left to be looked for."""
+        # What the store holds is summed between the batches, while the next one is being read.
+        pages = self.owner.store.held()
+        held: Held | None = None
         with closing(read_ahead(self._batches(sealer))) as batches:
             for batch in batches:
                 self._compare(batch)
+                held = held or _next(pages)
                 self.task.checkpoint()
-        held = self.owner.store.held(self.task.checkpoint)
+        while held is None:
+            held = _next(pages)
+            self.task.checkpoint()
         self.look([place for place in held.residents if place not in self.aside])
         self.task.counts["absent"] += held.tombstones
         self.task.scanned += held.tombstones
@@ -86,3 +92,13 @@ class BulkComparison:
                 yield _Batch(sealed, tuple(others), tuple(problems))
                 sealed, others, problems = SealedRows(), [], []
         yield _Batch(sealed, tuple(others), tuple(problems))
+
+
+def _next(pages: Generator[None, None, Held]) -> Held | None:
+    """One page more; what was found after the last one."""
+    try:
+        next(pages)
+    except StopIteration as end:
+        found: Held = end.value
+        return found
+    return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Generator, Sequence
 from itertools import islice
 
 from dualtrack.engine.rows import Generation, RowState
@@ -32,18 +32,18 @@ class Comparing(Reading):
             found.add(value if present else None, entries.get(full))
         return found
 
-    def held(self, tick: Callable[[], None]) -> Held:
-        """The checks of everything in the store, which must be as much as it counts. `tick` is called now and
-        then.
+    def held(self) -> Generator[None, None, Held]:
+        """The checks of everything in the store, which must be as much as it counts; read page by page, so
+        that other work can be done between two.
         """
         before = self.entries()
         found = Held()
-        rows = self._hold_rows(found, tick)
-        self._hold_entries(found, tick)
+        rows = yield from self._hold_rows(found)
+        yield from self._hold_entries(found)
         self._compare_entries(before, rows, found.checks.entries)
         return found
 
-    def _hold_rows(self, found: Held, tick: Callable[[], None]) -> int:
+    def _hold_rows(self, found: Held) -> Generator[None, None, int]:
         start, rows = b"", 0
         while True:
             with self._read() as txn:
@@ -61,9 +61,9 @@ class Comparing(Reading):
                 else:
                     found.residents.append(keys.split_full(full))
             start, rows = page[-1][0], rows + len(page)
-            tick()
+            yield
 
-    def _hold_entries(self, found: Held, tick: Callable[[], None]) -> None:
+    def _hold_entries(self, found: Held) -> Generator[None, None, None]:
         start = b""
         while True:
             with self._read() as txn:
@@ -72,4 +72,4 @@ class Comparing(Reading):
                 return
             found.checks.add_entries([entry for _, entry in page])
             start = page[-1][0]
-            tick()
+            yield

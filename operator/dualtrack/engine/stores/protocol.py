@@ -18,7 +18,7 @@ Rules of `commit`, all inside that one transaction:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Container, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -248,7 +248,7 @@ class OwnedStore(KvStore, Protocol):
 
     def checks(self, places: Sequence[Place]) -> Checks: ...
 
-    def held(self, tick: Callable[[], None]) -> Held: ...
+    def held(self) -> Generator[None, None, Held]: ...
 
     def readers(self) -> Readers:
         """How far back the oldest reader holds the store's pages."""
