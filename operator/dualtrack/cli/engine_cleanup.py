@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     Subparsers = _SubParsersAction[argparse.ArgumentParser]
 
 _STEPS = {
-    "hold": "move each xl.meta that its row makes superfluous to .dualtrack/hold/",
-    "purge": "remove what is held; from then on the store is the only copy",
-    "directories": "remove the directories that are empty because of that",
+    "hold": "move each xl.meta that its row makes superfluous to .dualtrack/hold/; undo: engine restore",
+    "purge": "remove what is held; from then on the store is the only copy; undo: engine restore",
+    "directories": "remove the directories that are empty because of that; undo: engine restore",
 }
 
 

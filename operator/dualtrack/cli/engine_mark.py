@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 def add_parser(subparsers: Subparsers) -> None:
     """Declare the verb."""
-    summary = "move the drive's marker by one state, if the store's records prove that the step is due"
+    summary = (
+        "move the drive's marker by one state, if the store's records prove that the step is due; "
+        "undo: mark back"
+    )
     parser = subparsers.add_parser("mark", help=summary, description=summary)
     add_task_arguments(parser)
     parser.add_argument("--state", required=True, choices=[state.value for state in MarkerState])

@@ -32,7 +32,8 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--accept-deletions",
         action="store_true",
-        help="delete rows without files even where a bucket loses more than 1 %% or 10,000 of them",
+        help="delete rows without files even where a bucket loses more than 1 %% or 10,000 of them, or half "
+        "of a small one; undo, for 30 days: engine deleted give-back",
     )
     parser.set_defaults(run=run)
 

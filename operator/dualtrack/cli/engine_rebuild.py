@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 
 def add_parser(subparsers: Subparsers) -> None:
     """Declare the verb."""
-    summary = "make the store anew from the drive's files, verify it, and put it in the old one's place"
+    summary = (
+        "make the store anew from the drive's files, verify it, and put it in the old one's place; "
+        "undo: the old one is kept"
+    )
     parser = subparsers.add_parser("rebuild", help=summary, description=summary)
     add_task_arguments(parser)
     parser.set_defaults(run=run)

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 def add_parser(subparsers: Subparsers) -> None:
     """Declare the verb."""
-    summary = "rebuild every xl.meta from its row, and give the drive back to stock servers"
+    summary = (
+        "rebuild every xl.meta from its row, and give the drive back to stock servers; undo: cleanup hold"
+    )
     parser = subparsers.add_parser("restore", help=summary, description=summary)
     add_task_arguments(parser)
     parser.set_defaults(run=run)

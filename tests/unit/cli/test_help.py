@@ -23,3 +23,24 @@ def test_every_command_is_listed_and_explained(capsys: pytest.CaptureFixture[str
 
 def test_every_verb_is_listed_and_explained(capsys: pytest.CaptureFixture[str]) -> None:
     assert explained(["engine"], capsys) == set(engine_verbs())
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        "cleanup hold",
+        "cleanup purge",
+        "cleanup directories",
+        "restore",
+        "rebuild",
+        "mark",
+        "migrate",
+        "repair",
+    ],
+)
+def test_a_verb_that_takes_something_away_says_how_it_is_taken_back(
+    verb: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["engine", *verb.split(), "--help"])
+    assert "undo" in capsys.readouterr().out
