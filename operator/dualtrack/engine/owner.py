@@ -95,7 +95,11 @@ class Owner:
         """Own the store that `store_dir` names (see `location.py`). Without a drive there is no journal
         (export of a store alone).
         """
-        location = locate(store_dir, drive)
+        return cls.of(locate(store_dir, drive), settings, drive)
+
+    @classmethod
+    def of(cls, location: Location, settings: OwnerSettings, drive: str | None = None) -> Owner:
+        """Own the store there; see `open`."""
         opened: list[Callable[[], None]] = []
         try:
             lock = lock_store(location)

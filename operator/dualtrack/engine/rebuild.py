@@ -21,9 +21,9 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
-from dualtrack.engine import client, files
+from dualtrack.engine import client, files, rebuild_schema
 from dualtrack.engine.drive import HOLD_DIRECTORY, Drive
 from dualtrack.engine.lock import DriveLock
 from dualtrack.engine.marker import MarkerState
@@ -92,10 +92,23 @@ def _rebuild(
     drive: Drive, location: Location, lock: DriveLock, task_of: Callable[[OwnerApi], Task], *, dry_run: bool
 ) -> Rebuilt:
     with _held(location):
-        carried, lost = _carry(location, lock)
+        carried, lost = _carry(drive, location, lock)
+        if location.driver is Driver.POSTGRESQL:
+            schema = rebuild_schema.fresh_location(drive, location, datetime.now(UTC))
+            rebuild_schema.begin(schema)
+            task = _build(drive, schema, carried, task_of)
+            lock.check()
+            if dry_run:
+                rebuild_schema.discard(schema)
+                return Rebuilt(task, "", lost)
+            return Rebuilt(task, rebuild_schema.swap(drive, location, schema, task.now()), lost)
         fresh = location.directory + ".rebuild"
         _make_room(fresh)
-        task = _build(drive, location, fresh, carried, task_of)
+        files.ensure_directory(fresh)
+        files.write_new(os.path.join(fresh, BUILDING), b"")
+        files.sync_directory(fresh)
+        where = f"rocksdb:{fresh}" if location.driver is Driver.ROCKSDB else fresh
+        task = _build(drive, locate(where), carried, task_of)
         lock.check()
         if dry_run:
             _clear(fresh)
@@ -104,11 +117,7 @@ def _rebuild(
 
 
 def _refuse(drive: Drive, location: Location, lock: DriveLock) -> None:
-    if location.driver is Driver.POSTGRESQL:
-        raise UsageError(
-            f"--store {location}: only a store in a directory can be swapped; migrate into another schema="
-        )
-    if os.path.ismount(location.directory):
+    if location.driver is not Driver.POSTGRESQL and os.path.ismount(location.directory):
         raise UsageError(f"--store {location} is a mount, which cannot be renamed; use a directory below it")
     if lock.state.state.reached(MarkerState.KV_ONLY):
         raise MarkerError(
@@ -138,9 +147,12 @@ def _held(location: Location) -> Iterator[None]:
         os.close(lock)
 
 
-def _carry(location: Location, lock: DriveLock) -> tuple[dict[str, bytes | None], tuple[str, ...]]:
+def _carry(
+    drive: Drive, location: Location, lock: DriveLock
+) -> tuple[dict[str, bytes | None], tuple[str, ...]]:
     """The old store's meta values that the new one keeps, and what could not be read of them."""
-    found, lost = _salvaged(location)
+    database = location.driver is Driver.POSTGRESQL
+    found, lost = rebuild_schema.salvage(drive, location) if database else _salvaged(location)
     if any(name.startswith(_HOLDS) for name in found):
         raise RefusedError(
             f"{location} has recorded a hold: rows may be the only metadata of these objects; put a snapshot "
@@ -192,17 +204,12 @@ def salvage(directory: str) -> None:
 
 def _build(
     drive: Drive,
-    location: Location,
-    fresh: str,
+    fresh: Location,
     carried: dict[str, bytes | None],
     task_of: Callable[[OwnerApi], Task],
 ) -> Task:
     """A whole sweep and a whole verification; then the store is closed, opened again and summed."""
-    files.ensure_directory(fresh)
-    files.write_new(os.path.join(fresh, BUILDING), b"")
-    files.sync_directory(fresh)
-    where = f"rocksdb:{fresh}" if location.driver is Driver.ROCKSDB else fresh
-    store = open_store(locate(where), drive.drive_id)
+    store = open_store(fresh, drive.drive_id)
     try:
         store.open_term()
         # Last of all the term: an owner of the new store must give generations above every one of the old.
@@ -210,14 +217,14 @@ def _build(
     finally:
         store.close()
     settings = OwnerSettings(drive_id=drive.drive_id)
-    owner = Owner.open(None, fresh, settings)
+    owner = Owner.of(fresh, settings)
     try:
         task = task_of(owner)
         Sweep(task, Pace(None, None)).run()
         Verification(task, strict=False).run()
     finally:
         owner.close()
-    again = Owner.open(None, fresh, settings)
+    again = Owner.of(fresh, settings)
     try:
         digest = str(again.digest())
     finally:

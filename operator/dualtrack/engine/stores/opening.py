@@ -33,6 +33,11 @@ def open_store(
     return opened
 
 
+def postgresql(location: Location) -> Any:
+    """The module that speaks to a database, for what only a rebuild does to one."""
+    return _extra("postgresql", location)
+
+
 def _extra(name: str, location: Location) -> Any:
     try:
         return importlib.import_module(f"dualtrack.engine.stores.{name}")

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 import psycopg
@@ -37,6 +37,7 @@ from dualtrack.errors import (
     StoreError,
     StoreFullError,
     StoreLockedError,
+    StoreVersionError,
     UsageError,
 )
 
@@ -50,6 +51,9 @@ _DURABLE = {"fsync": ("on",), "full_page_writes": ("on",)}
 _ACKNOWLEDGED = ("on", "local", "remote_write", "remote_apply")
 _TERM = b"term"
 _Result = TypeVar("_Result")
+
+_BUILDING, _REPLACED = "building", "replaced"
+"""Empty tables that say what a schema is: not finished yet, or put aside by a rebuild."""
 
 
 class PostgresStore(Writing):
@@ -81,6 +85,7 @@ class PostgresStore(Writing):
                     return _recognized(store, drive_id)
                 _refuse_loss(writer, str(location))
                 _own(writer, schema, str(location))
+                _refuse_replaced(writer, schema, str(location))
                 store.create()
             store.identify(drive_id)
         except BaseException:
@@ -103,6 +108,8 @@ class PostgresStore(Writing):
 
     def close(self) -> None:
         if self._gate.close():
+            with suppress(psycopg.Error):  # a lost connection has lost its lock, too
+                self._writer.execute("SELECT pg_advisory_unlock_all()")
             for connection in (*self._idle, self._writer):
                 connection.close()
 
@@ -291,6 +298,80 @@ def _portions(
         yield keys, values
 
 
+def _refuse_replaced(connection: psycopg.Connection[Any], schema: str, name: str) -> None:
+    if _has_table(connection, schema, _REPLACED):
+        raise StoreVersionError(
+            f"schema {schema} of {name} was replaced by a rebuilt store and may be behind the drive; name "
+            "the schema that took its place"
+        )
+
+
+def begin_schema(location: Location, schema: str) -> None:
+    """A new schema with a mark that it is not finished. What an earlier run left unfinished goes; any other
+    schema of that name is refused."""
+    discard_schema(location, schema)
+    with _alone(location, schema) as connection:
+        if _has_schema(connection, schema):
+            raise StoreError(f"{location}: schema {schema} is in the way; move it away, then run this again")
+        connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
+        connection.execute(sql.SQL("CREATE TABLE {} ()").format(sql.Identifier(schema, _BUILDING)))
+
+
+def discard_schema(location: Location, schema: str) -> None:
+    """Remove a schema that was never finished: our tables, then the empty schema, or nothing at all."""
+    with _alone(location, schema) as connection:
+        if not _has_table(connection, schema, _BUILDING):
+            return
+        for table in (*TABLES, _BUILDING):
+            connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(schema, table)))
+        connection.execute(sql.SQL("DROP SCHEMA {}").format(sql.Identifier(schema)))
+
+
+def replace_schema(location: Location, schema: str, fresh: str, kept: str) -> bool:
+    """Let `fresh` take the place of `schema`, which is called `kept` from then on and can be opened no more:
+    one transaction. Says whether there was one to keep."""
+    with _alone(location, schema, fresh) as connection:
+        existed = _has_schema(connection, schema)
+        if existed:
+            if not _has_table(connection, schema, _REPLACED):
+                connection.execute(sql.SQL("CREATE TABLE {} ()").format(sql.Identifier(schema, _REPLACED)))
+            _rename_schema(connection, schema, kept)
+        connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(fresh, _BUILDING)))
+        _rename_schema(connection, fresh, schema)
+    return existed
+
+
+@contextmanager
+def _alone(location: Location, *schemas: str) -> Iterator[psycopg.Connection[Any]]:
+    """A transaction while nobody owns these schemas."""
+    connection = _connect(location)
+    try:
+        with _translated(str(location)), connection.transaction():
+            for schema in schemas:
+                _own(connection, schema, str(location), until="pg_try_advisory_xact_lock")
+            yield connection
+    finally:
+        connection.close()
+
+
+def _rename_schema(connection: psycopg.Connection[Any], schema: str, name: str) -> None:
+    text = sql.SQL("ALTER SCHEMA {} RENAME TO {}")
+    connection.execute(text.format(sql.Identifier(schema), sql.Identifier(name)))
+
+
+def _has_schema(connection: psycopg.Connection[Any], schema: str) -> bool:
+    return bool(connection.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", (schema,)).fetchone())
+
+
+def _has_table(connection: psycopg.Connection[Any], schema: str, table: str) -> bool:
+    found = connection.execute(
+        "SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+        "WHERE n.nspname = %s AND c.relname = %s",
+        (schema, table),
+    )
+    return bool(found.fetchone())
+
+
 def _recognized(store: PostgresStore, drive_id: str) -> PostgresStore:
     try:
         store.recognize(drive_id)
@@ -342,11 +423,12 @@ def _refuse_loss(connection: psycopg.Connection[Any], name: str) -> None:
         raise StoreError(f"{name} is a standby; name the primary")
 
 
-def _own(connection: psycopg.Connection[Any], schema: str, name: str) -> None:
-    """Take the lock that says who the owner is, for as long as the connection lives."""
-    row = connection.execute(
-        "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", (f"dualtrack/{schema}",)
-    ).fetchone()
+def _own(
+    connection: psycopg.Connection[Any], schema: str, name: str, until: str = "pg_try_advisory_lock"
+) -> None:
+    """Take the lock that says who the owner is: for as long as the connection lives, or the transaction."""
+    statement = sql.SQL("SELECT {}(hashtextextended(%s, 0))").format(sql.Identifier(until))
+    row = connection.execute(statement, (f"dualtrack/{schema}",)).fetchone()
     if not row or not row[0]:
         raise StoreLockedError(
             f"schema {schema} of {name} is owned by another process; speak to it over its socket, or stop it "
