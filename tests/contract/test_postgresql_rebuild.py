@@ -74,7 +74,9 @@ def test_it_takes_the_place_of_a_damaged_one_which_is_kept_and_not_opened(site: 
     assert site.run("verify") == 0
     kept, current = sorted(site.schemas(), key=lambda name: name == site.schema)
     assert current == site.schema
-    assert json.loads((tmp_path / "result").read_text())["kept"] == f"schema {kept}"
+    result = json.loads((tmp_path / "result").read_text())
+    assert result["kept"] == f"schema {kept}"
+    assert result["undo"].startswith(f"rename schema {kept} ")
     with pytest.raises(StoreVersionError, match="replaced"):
         Owner.open(None, f"{site.server.url}&schema={kept}", OwnerSettings())
 

@@ -37,7 +37,7 @@ GC_THRESHOLD = 100_000
 """New containers between two looks for cycles."""
 SWITCH_SECONDS = 0.000_5
 """How long a thread that comes back from the native reader waits at most for one that compares or packs rows.
-By Python's default of 5 ms two processors would read no more than one.
+Python's default is 5 ms, in which the reader could take in hundreds of files.
 """
 
 

@@ -77,15 +77,23 @@ def rebuild(
     _refuse(drive, location, lock)
     if dry_run:
         return _rebuild(drive, location, lock, task_of, dry_run=True)
-    undo = f"the old store is kept as {location}.replaced-<time>: exchange the two while nobody owns them"
+    kept = "schema …_old_<time>" if location.driver is Driver.POSTGRESQL else f"{location}.replaced-<time>"
+    undo = f"the old store is kept as {kept}: exchange the two while nobody owns them"
     with lock.recorded("rebuild", undo, store=str(location)) as record:
         done = _rebuild(drive, location, lock, task_of, dry_run=False)
         record.counts = {str(name): count for name, count in done.task.counts.items()}
-        record.undo = (
-            f"put {done.kept} in place of {location} and remove its file {REPLACED!r}, while nobody owns it"
-        )
+        record.undo = _way_back(location, done.kept)
         done.task.notes["undo"] = record.undo
     return done
+
+
+def _way_back(location: Location, kept: str) -> str:
+    """What a person does to have the old store again."""
+    if not kept:
+        return "none: there was no store before; rebuild again"
+    if location.driver is Driver.POSTGRESQL:
+        return f"rename {kept} to that of {location} and drop its table {REPLACED!r}, while nobody owns it"
+    return f"put {kept} in place of {location} and remove its file {REPLACED!r}, while nobody owns it"
 
 
 def _rebuild(
