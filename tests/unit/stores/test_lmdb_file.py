@@ -107,6 +107,31 @@ def test_a_reader_looks_at_the_size_now_and_then_and_a_writer_always(tmp_path: P
     guard.close()
 
 
+def test_a_size_that_was_read_before_the_file_grew_is_no_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by `property/test_cache_is_never_stale.py`: two look, the later size is compared first."""
+    file = tmp_path / place.DATA_FILE
+    file.write_bytes(b"1234")
+    guard = place.SizeGuard(str(tmp_path))
+    second = threading.Thread(target=guard.check)
+    real = os.fstat
+
+    def slow(descriptor: int) -> os.stat_result:
+        found = real(descriptor)
+        if not second.ident:
+            file.write_bytes(b"12345678")
+            second.start()
+            second.join(0.2)  # ends only where nothing makes it wait for this look
+        return found
+
+    monkeypatch.setattr(place.os, "fstat", slow)
+    guard.check()
+    second.join()
+    guard.check()
+    guard.close()
+
+
 def test_a_file_that_is_no_store_is_refused(tmp_path: Path) -> None:
     (tmp_path / place.DATA_FILE).write_bytes(b"not a store " * 4096)
     with pytest.raises(StoreCorruptError, match="does not begin"):

@@ -13,6 +13,7 @@ import os
 import struct
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 
@@ -101,6 +102,8 @@ class SizeGuard:
         self._descriptor = os.open(self._path, os.O_PATH | os.O_CLOEXEC)
         self._largest = 0
         self._shrunk = False
+        # A size that was asked for before another thread saw a larger one is old, not smaller.
+        self._lock = threading.Lock()
 
     def glance(self) -> None:
         """As `check`, if it is time to."""
@@ -110,12 +113,15 @@ class SizeGuard:
     def check(self) -> None:
         """`StoreCorruptError` from the first time on that the file has lost something, for good: what grows
         again behind the cut is not what was there."""
-        size = os.fstat(self._descriptor).st_size
-        if size < self._largest or self._shrunk:
-            self._shrunk = True
-            raise _damaged(self._path, f"was cut off while it was open ({self._largest} bytes, now {size})")
-        self._largest = size
-        self._next = self._clock() + LOOK_SECONDS
+        with self._lock:
+            size = os.fstat(self._descriptor).st_size
+            if size < self._largest or self._shrunk:
+                self._shrunk = True
+                raise _damaged(
+                    self._path, f"was cut off while it was open ({self._largest} bytes, now {size})"
+                )
+            self._largest = size
+            self._next = self._clock() + LOOK_SECONDS
 
     def close(self) -> None:
         os.close(self._descriptor)
