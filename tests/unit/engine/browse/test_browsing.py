@@ -130,7 +130,7 @@ FOUND: list[tuple[list[str], Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("words", "wanted"), FOUND, ids=lambda each: str(each)[:30])
+@pytest.mark.parametrize(("words", "wanted"), FOUND, ids=[" ".join(words) for words, _ in FOUND])
 def test_find_finds_what_the_export_has(
     store: Path, exported: Lines, words: list[str], wanted: Any, capsys: Output
 ) -> None:
