@@ -1,10 +1,11 @@
-"""Deleted values, kept for 30 days: what the rows said that a sweep has buried, outside the store.
+"""Values kept for 30 days: what rows said before a sweep buried or replaced them, outside the store.
 
-A sweep takes a file that is gone for a deletion, within limits. Should that have been a mistake (a directory
-lost, a wrong `--accept-deletions`), the row was the last that knew the object. So each buried row is appended
-to `<drive>/.dualtrack/deleted/<day>-<fence>.rows` and flushed before its tombstone is committed: a length (4
-bytes) and the row with its check (`frames.row_bytes`), again and again. A power cut may tear the last one,
-whose tombstone was then not committed. Files that are older than 30 days go when a later sweep buries.
+A sweep takes a file that is gone for a deletion, within limits, and the row of a file that it cannot read out
+of service. Should that have been a mistake (a lost directory, a wrong `--accept-deletions`) or damage, the
+row was the last that knew the object. So it is appended to `<drive>/.dualtrack/deleted/<day>-<fence>.rows`
+and flushed before what replaces it is committed: a length (4 bytes) and the row with its check
+(`frames.row_bytes`), again and again. A power cut may tear the last one, which was then not replaced. Files
+that are older than 30 days go when a later sweep buries.
 
 `give_back` writes an object's file again from what was kept, and its row after it.
 """
@@ -50,6 +51,24 @@ def keep(drive: str, now: datetime, fence: int, rows: Sequence[Row]) -> None:
             files.append(descriptor, b"".join(_LENGTH.pack(len(data)) + data for data in found))
     finally:
         os.close(descriptor)
+
+
+def keep_rows_of(task: Task, places: Sequence[Place]) -> int:
+    """`keep` for the rows of these places; of how many. A damaged row says nothing; no put replaces it."""
+    count = 0
+    for first in range(0, len(places), BATCH):
+        rows = [row for row in _sound(task, places[first : first + BATCH]) if row and row.present]
+        keep(task.drive.path, task.now(), task.fence, rows)
+        count += len(rows)
+    return count
+
+
+def _sound(task: Task, places: Sequence[Place]) -> list[Row | None]:
+    try:
+        return task.owner.get_many(places)
+    except StoreCorruptError:
+        half = len(places) // 2
+        return _sound(task, places[:half]) + _sound(task, places[half:]) if half else []
 
 
 def expire(drive: str, now: datetime) -> int:
@@ -125,7 +144,7 @@ def _give_back(task: Task, row: Row) -> None:
 
 def _objection(task: Task, row: Row) -> str:
     if object_exists(task.drive.path, (row.bucket, row.key)):
-        return "it is there"
+        return "its file is there; move it away first if it cannot be read"
     directory = os.fsencode(f"{task.drive.path}/{object_directory(row.bucket, row.key)}")
     for name in needed_directories(xlmeta.decode(row.data)):
         if not os.path.isdir(directory + b"/" + name):

@@ -116,21 +116,13 @@ def _refused(what: str, limit: int) -> IncompleteError:
     )
 
 
-def _keep(task: Task, tombstones: Sequence[Row]) -> None:
-    """What the rows said, durable before it is replaced."""
-    for first in range(0, len(tombstones), deleted.BATCH):
-        places = [(row.bucket, row.key) for row in tombstones[first : first + deleted.BATCH]]
-        rows = task.owner.get_many(places)
-        deleted.keep(task.drive.path, task.now(), task.fence, list(filter(None, rows)))
-
-
 def _commit(task: Task, tombstones: list[Row]) -> list[Place]:
     buried: list[Place] = []
     for first in range(0, len(tombstones), PAGE):
         part = tombstones[first : first + PAGE]
         if task.dry_run:
             continue
-        _keep(task, part)
+        deleted.keep_rows_of(task, [(row.bucket, row.key) for row in part])
         result = task.owner.commit(Batch(task.fence, tuple(Put(row, versions=0) for row in part)))
         for row, outcome in zip(part, result.outcomes, strict=True):
             if outcome is Outcome.APPLIED:

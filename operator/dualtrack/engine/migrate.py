@@ -21,7 +21,7 @@ from collections.abc import Generator
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 
-from dualtrack.engine import bucket_order, departed, marker
+from dualtrack.engine import bucket_order, deleted, departed, marker
 from dualtrack.engine.ahead import read_ahead
 from dualtrack.engine.drafts import draft_of_found, resident, settle_journal
 from dualtrack.engine.listing import DirectoryReader, Found, Problem
@@ -32,7 +32,7 @@ from dualtrack.engine.owner_api import OwnerApi
 from dualtrack.engine.pace import Pace
 from dualtrack.engine.places import object_path
 from dualtrack.engine.quarantine import Quarantined, all_quarantined, meta_name, quarantined
-from dualtrack.engine.rows import Generation, Row
+from dualtrack.engine.rows import Generation, Row, RowState
 from dualtrack.engine.sealing import Sealer, reading_threads
 from dualtrack.engine.stores.protocol import Batch, Outcome, Place, Put, SealedRows
 from dualtrack.engine.stores.sealed import place_of
@@ -221,6 +221,10 @@ class Sweep:
         task = self.task
         if task.dry_run:
             return
+        # A file that cannot be read takes its row out of service, which may be the last that knew the object.
+        unread = [(put.row.bucket, put.row.key) for put in puts if put.row.state is RowState.FS_RESIDENT]
+        if kept := deleted.keep_rows_of(task, unread):
+            task.counts["kept"] += kept
         rows = sealed or SealedRows()
         batch = Batch(task.fence, tuple(puts), meta, (CURSOR, self.state.pack()), rows or None)
         began = time.monotonic()

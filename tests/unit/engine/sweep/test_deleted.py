@@ -123,6 +123,41 @@ def test_a_deleted_object_comes_back_as_it_was(ten: Bench, tmp_path: Path) -> No
     assert main(["engine", "deleted", "give-back", *where, "--object", f"{BUCKET}/07"]) == 2
 
 
+def test_what_a_row_said_is_kept_when_its_file_has_become_unreadable(ten: Bench, tmp_path: Path) -> None:
+    """The row goes out of service, because the file may have been newer; yet it may be all that is left."""
+    file = ten.file(BUCKET, "04")
+    sound = file.read_bytes()
+    file.write_bytes(sound[:40] + bytes([sound[40] ^ 1]) + sound[41:])
+    task = ten.migrate()
+    assert task.counts["kept"] == 1
+    assert states(ten)["04"] is RowState.FS_RESIDENT
+    assert kept(ten) == {"04": sound}
+    assert ten.migrate().counts["kept"] == 0, "of a row that says nothing there is nothing to keep"
+
+    where = ["--drive", str(ten.drive), "--store", str(ten.store)]
+    give = ["engine", "deleted", "give-back", *where, "--object", f"{BUCKET}/04"]
+    assert main(give) == 51, "the file that is there is somebody's, whatever is in it"
+    file.rename(tmp_path / "unreadable")
+    assert main(give) == 0
+    assert file.read_bytes() == sound
+    ten.migrate()
+    ten.verify()
+
+
+def test_a_row_is_not_replaced_before_what_it_said_is_kept(
+    ten: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ten.file(BUCKET, "04").write_bytes(b"XL2 and no more")
+
+    def failing(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(deleted, "keep", failing)
+    with pytest.raises(OSError, match="No space"):
+        ten.migrate()
+    assert set(states(ten).values()) == {RowState.PRESENT}
+
+
 def test_list_tells_them_without_a_store(ten: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     lost = lose(ten, "03")
     ten.migrate(now=lambda: NOW)
