@@ -50,20 +50,26 @@ def remove(task: Task) -> None:
 
 def _remove(task: Task) -> None:
     after = (task.owner.cursor(CURSOR) or b"").decode() or None
+    # Target -> why its file stays. An object that came back from its hold and was held again has two records
+    # of one target: the earlier one does not know the file, the later one does.
+    objected: dict[str, str] = {}
     for name, batch in records.held_batches(task.owner, after):
         task.checkpoint()
         preconditions.ask_owner(task)
-        _purge_batch(task, name, batch)
+        _purge_batch(task, name, batch, objected)
     task.commit(meta={"cursor/" + CURSOR: None})
     _remove_folders(task)
-    if task.counts["kept"]:
+    for target, why in objected.items():
+        task.name(f"{target} {why}")
+    if objected:
+        task.counts["kept"] = len(objected)
         raise DifferenceError(
             f"{task.counts['kept']} held files were kept, because they or their rows are not what was put "
             f"down: {'; '.join(task.names)}"
         )
 
 
-def _purge_batch(task: Task, name: str, batch: list[HeldFile]) -> None:
+def _purge_batch(task: Task, name: str, batch: list[HeldFile], objected: dict[str, str]) -> None:
     root = task.drive.path
     folders: set[str] = set()
     rows = task.owner.get_many([held.place for held in batch])
@@ -74,9 +80,9 @@ def _purge_batch(task: Task, name: str, batch: list[HeldFile]) -> None:
             task.counts["absent"] += 1
             continue
         if why := _objection(root, held, row, status):
-            task.counts["kept"] += 1
-            task.name(f"{held.target} ({held.bucket}/{held.key}): {why}")
+            objected[held.target] = f"({held.bucket}/{held.key}): {why}"
             continue
+        objected.pop(held.target, None)
         if task.room() == 0:
             raise IncompleteError(f"removed {task.committed} files, as many as --limit allows; run it again")
         task.committed += 1

@@ -13,6 +13,7 @@ import pytest
 
 from dualtrack.engine import departed, marker, naming, snapshot
 from dualtrack.engine.cleanup import hold as holding
+from dualtrack.engine.cleanup import records
 from dualtrack.engine.cleanup.hold import hold
 from dualtrack.engine.cleanup.purge import purge
 from dualtrack.engine.drive import Drive
@@ -261,6 +262,37 @@ def test_a_held_file_whose_row_went_back_is_not_purged(bench: Any, tmp_path: Pat
     with bench.task() as task, pytest.raises(DifferenceError, match="has no row, or an older one"):
         purge(task, str(tmp_path / "copy"), same_device=True)
     assert bench.held() == 1
+
+
+def test_an_object_that_was_held_twice_at_one_place_is_purged_by_its_later_record(
+    bench: Any, tmp_path: Path
+) -> None:
+    """Found by the state machine (seed 3224623884): back from the first hold, written, and held once more."""
+    bench.run(hold)
+    with bench.task() as task:
+        name, (first, *others) = next(records.held_batches(task.owner))
+        earlier = replace(first, digest=records.content_digest(b"earlier"), inode=first.inode + 1)
+        number = int(task.owner.meta(records.NUMBER) or b"0") + 1
+        later = records.held_name(int(first.target.split("/")[2]), number)
+        batches = {name: [earlier, *others], later: [first]}
+        task.commit(meta={place: records.pack_batch(batch) for place, batch in batches.items()})
+    bench.run(lambda task: snapshot.snapshot(task, str(tmp_path / "copy")))
+    bench.run(lambda task: purge(task, str(tmp_path / "copy"), same_device=True))
+    assert bench.held() == 0
+
+
+def test_a_held_file_that_no_record_knows_is_not_purged(bench: Any, tmp_path: Path) -> None:
+    bench.run(hold)
+    bench.run(lambda task: snapshot.snapshot(task, str(tmp_path / "copy")))
+    with bench.task() as task:
+        _, (first, *_) = next(records.held_batches(task.owner))
+    (bench.drive / first.target).write_bytes(b"somebody else's")
+    with (
+        bench.task() as task,
+        pytest.raises(DifferenceError, match=r"1 held files were kept.*is not the file"),
+    ):
+        purge(task, str(tmp_path / "copy"), same_device=True)
+    assert (bench.drive / first.target).read_bytes() == b"somebody else's"
 
 
 def _older(task: Task, row: Row, value: bytes) -> bytes:
