@@ -92,7 +92,9 @@ def _purge_batch(task: Task, name: str, batch: list[HeldFile], objected: dict[st
             folders.add(os.path.dirname(f"{root}/{held.target}"))
     for folder in folders:
         files.sync_directory(folder)
-    task.commit(cursor=(CURSOR, name.encode()))
+    # Never past an objection: a run that is cut off must meet it again, or nobody would hear of it.
+    if not objected:
+        task.commit(cursor=(CURSOR, name.encode()))
 
 
 def _objection(root: str, held: HeldFile, row: Row | None, status: os.stat_result) -> str:
