@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 def add_parser(subparsers: Subparsers) -> None:
     """Declare the verb and what can be done."""
-    summary = "objects that a sweep took for deleted, kept for 30 days: list them, give them back"
+    summary = "rows that a sweep buried, or whose files it could no longer read, kept for 30 days"
     parser = subparsers.add_parser("deleted", help=summary, description=summary)
     steps = parser.add_subparsers(dest="step", required=True, metavar="STEP")
-    text = "each with the day on which a sweep buried it; changes nothing"
+    text = "each with the day on which a sweep replaced it; changes nothing"
     listing = steps.add_parser("list", help=text, description=text)
     listing.add_argument("--drive", required=True, metavar="DIR", help="a server's drive; no store is needed")
     listing.add_argument("--format", choices=("text", "jsonl"), default="text", help="for people or programs")

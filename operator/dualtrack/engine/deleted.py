@@ -2,10 +2,10 @@
 
 A sweep takes a file that is gone for a deletion, within limits, and the row of a file that it cannot read out
 of service. Should that have been a mistake (a lost directory, a wrong `--accept-deletions`) or damage, the
-row was the last that knew the object. So it is appended to `<drive>/.dualtrack/deleted/<day>-<fence>.rows`
-and flushed before what replaces it is committed: a length (4 bytes) and the row with its check
-(`frames.row_bytes`), again and again. A power cut may tear the last one, which was then not replaced. Files
-that are older than 30 days go when a later sweep buries.
+row was the last that knew the object. So it is flushed to `<drive>/.dualtrack/deleted/` before what replaces
+it is committed, each time into a file of its own, `<day>-<fence>-<number>.rows`, so that nothing follows what
+a power cut has torn: a length (4 bytes) and the row with its check (`frames.row_bytes`), again and again. What
+is torn was not replaced. Files that are older than 30 days go when a later sweep buries.
 
 `give_back` writes an object's file again from what was kept, and its row after it.
 """
@@ -17,6 +17,7 @@ import re
 import struct
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from dualtrack.engine import files, frames
 from dualtrack.engine.authority import require_files_lead
@@ -35,7 +36,16 @@ from dualtrack.errors import DifferenceError, StoreCorruptError, UsageError
 KEPT = timedelta(days=30)
 BATCH = 256
 _LENGTH = struct.Struct(">I")
-_NAME = re.compile(r"(\d{8})-\d+\.rows")
+_NAME = re.compile(r"(\d{8})-(\d+)-(\d+)\.rows")
+
+
+class _Name(NamedTuple):
+    day: str
+    fence: int
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.day}-{self.fence}-{self.number}.rows"
 
 
 def keep(drive: str, now: datetime, fence: int, rows: Sequence[Row]) -> None:
@@ -43,14 +53,12 @@ def keep(drive: str, now: datetime, fence: int, rows: Sequence[Row]) -> None:
     found = [frames.row_bytes(row) for row in rows if row.present]
     if not found:
         return
-    folder = _folder(drive)
+    folder, run = _folder(drive), (f"{now.astimezone(UTC):%Y%m%d}", fence)
     files.ensure_directory(folder)
-    descriptor = files.open_log(f"{folder}/{now.astimezone(UTC):%Y%m%d}-{fence}.rows")
-    try:
-        with files.exclusively(descriptor):
-            files.append(descriptor, b"".join(_LENGTH.pack(len(data)) + data for data in found))
-    finally:
-        os.close(descriptor)
+    number = max((name.number for name in _names(drive) if (name.day, name.fence) == run), default=0) + 1
+    data = b"".join(_LENGTH.pack(len(each)) + each for each in found)
+    files.write_new(f"{folder}/{_Name(*run, number)}", data)
+    files.sync_directory(folder)
 
 
 def keep_rows_of(task: Task, places: Sequence[Place]) -> int:
@@ -74,7 +82,7 @@ def _sound(task: Task, places: Sequence[Place]) -> list[Row | None]:
 def expire(drive: str, now: datetime) -> int:
     """Remove files of days that are more than 30 days ago; how many. Names that are not ours stay."""
     last = f"{now.astimezone(UTC) - KEPT - timedelta(days=1):%Y%m%d}"
-    old = [name for name in _names(drive) if name[:8] <= last]
+    old = [name for name in _names(drive) if name.day <= last]
     for name in old:
         files.unlink(f"{_folder(drive)}/{name}")
     return len(old)
@@ -91,8 +99,8 @@ def kept(drive: str) -> Iterator[tuple[str, Row]]:
                         f"{file.name}: a row of {length} bytes is announced; it is damaged"
                     )
                 if len(data := file.read(length)) < length:
-                    break  # torn: its tombstone was never committed
-                yield name[:8], frames.row_of_bytes(data)
+                    break  # torn: what it said was never replaced
+                yield name.day, frames.row_of_bytes(data)
 
 
 def give_back(task: Task, places: Sequence[Place]) -> None:
@@ -156,8 +164,10 @@ def _folder(drive: str) -> str:
     return f"{control_directory(drive)}/deleted"
 
 
-def _names(drive: str) -> list[str]:
+def _names(drive: str) -> list[_Name]:
+    """In the order in which they were written."""
     try:
-        return sorted(name for name in os.listdir(_folder(drive)) if _NAME.fullmatch(name))
+        found = map(_NAME.fullmatch, os.listdir(_folder(drive)))
     except FileNotFoundError:
         return []
+    return sorted(_Name(each[1], int(each[2]), int(each[3])) for each in found if each)

@@ -81,7 +81,6 @@ def tombstone(task: Task, start: Generation, damaged: set[Place], *, accept: boo
     with task.recorded(
         "tombstone", f"dualtrack engine deleted give-back --drive {task.drive.path}", buckets=buckets
     ):
-        task.counts["expired"] += deleted.expire(task.drive.path, task.now())
         return _commit(task, [row for tombstones in gone.values() for row in tombstones])
 
 
@@ -118,10 +117,11 @@ def _refused(what: str, limit: int) -> IncompleteError:
 
 def _commit(task: Task, tombstones: list[Row]) -> list[Place]:
     buried: list[Place] = []
+    if task.dry_run:
+        return buried
+    task.counts["expired"] += deleted.expire(task.drive.path, task.now())
     for first in range(0, len(tombstones), PAGE):
         part = tombstones[first : first + PAGE]
-        if task.dry_run:
-            continue
         deleted.keep_rows_of(task, [(row.bucket, row.key) for row in part])
         result = task.owner.commit(Batch(task.fence, tuple(Put(row, versions=0) for row in part)))
         for row, outcome in zip(part, result.outcomes, strict=True):

@@ -173,6 +173,8 @@ def test_they_go_after_thirty_days_and_not_before(ten: Bench) -> None:
     ten.migrate(now=lambda: NOW + timedelta(days=30, hours=16))
     assert sorted(kept(ten)) == ["00", "01"]
     lose(ten, "02")
+    ten.migrate(now=lambda: NOW + timedelta(days=31, hours=17), dry_run=True)
+    assert sorted(kept(ten)) == ["00", "01"], "a dry run removes nothing"
     task = ten.migrate(now=lambda: NOW + timedelta(days=31, hours=17))
     assert task.counts["expired"] == 1
     assert sorted(kept(ten)) == ["01", "02"]
@@ -188,6 +190,21 @@ def test_a_torn_end_is_passed_over_and_damage_is_not(ten: Bench) -> None:
     path.write_bytes(whole[:40] + bytes((whole[40] ^ 1,)) + whole[41:])
     with pytest.raises(StoreCorruptError):
         kept(ten)
+
+
+def test_what_is_kept_after_a_torn_end_can_be_read_and_the_latest_counts(ten: Bench) -> None:
+    """A Job's pod that is started again has the same fence; a fence of more digits is later."""
+    drive = str(ten.drive)
+    with ten.owner() as owner:
+        first, second = owner.get_many([(BUCKET, "00"), (BUCKET, "01")])
+    assert first is not None
+    assert second is not None
+    deleted.keep(drive, NOW, 9, [first])
+    (path,) = (ten.drive / ".dualtrack" / "deleted").iterdir()
+    path.write_bytes(path.read_bytes()[:-5])
+    deleted.keep(drive, NOW, 9, [second])
+    deleted.keep(drive, NOW, 10, [first])
+    assert [row for _, row in deleted.kept(drive)] == [second, first]
 
 
 def test_a_row_says_no_more_than_it_did(ten: Bench) -> None:
