@@ -4,8 +4,8 @@ A sweep takes a file that is gone for a deletion, within limits, and the row of 
 of service. Should that have been a mistake (a lost directory, a wrong `--accept-deletions`) or damage, the
 row was the last that knew the object. So it is flushed to `<drive>/.dualtrack/deleted/` before what replaces
 it is committed, each time into a file of its own, `<day>-<fence>-<number>.rows`, so that nothing follows what
-a power cut has torn: a length (4 bytes) and the row with its check (`frames.row_bytes`), again and again. What
-is torn was not replaced. Files that are older than 30 days go when a later sweep buries.
+a power cut has torn: a length (4 bytes) and the row with its check (`frames.row_bytes`), again and again.
+What is torn was not replaced. Files that are older than 30 days go when a later sweep buries.
 
 `give_back` writes an object's file again from what was kept, and its row after it.
 """

@@ -9,14 +9,13 @@
  * Nothing is written but the caller's memory, and nothing is kept between two calls. */
 #include "json.h"
 #include "meta.h"
+#include "row.h"
 #include "xxh.h"
 
 #include <string.h>
 
-#define EXPORTED __attribute__((visibility("default")))
-
-enum { ENVELOPE_SCHEMA = 1, HEADER = 86, SEAL = 16, LENGTH_AT = 82, LONG_HASH = 240 };
-enum { PRESENT = 1, TOMBSTONE = 2, ORIGINS = 2, NAMES = 1 };
+enum { LENGTH_AT = 82, LONG_HASH = 240 };
+enum { TOMBSTONE = 2, ORIGINS = 2, NAMES = 1 };
 enum { MAX_VERSIONS = 1000, MAX_NAMES = 64, NAME_ROOM = 256, MAX_TAGS = 64, TAG_ROOM = 4096 };
 
 /* An entry of MetaUsr; `shown`: user metadata, with the prefix of its name cut off. */

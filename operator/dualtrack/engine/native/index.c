@@ -3,14 +3,13 @@
  * What `stores/envelope.py` (`index_summary`) and `summary.py` (`Summary.unpack`) do entry by entry. Where an entry
  * is not as both expect it, the answer is "no", and Python looks at each and says which one it is and why. */
 #include "msgpack.h"
+#include "row.h"
 #include "xxh.h"
 
 #include <string.h>
 
-#define EXPORTED __attribute__((visibility("default")))
-
-enum { SCHEMA = 1, CHECK = 8, HEAD = 23, HASHED_ROOM = 8192, SHORT_HASH = 17 };
-enum { MD5 = 1, PARTS = 2, SEALED = 4, INLINE = 8, TEXT_ETAG = 16, CLASS = 32, LAST_KIND = 4 };
+enum { HEAD = 23, HASHED_ROOM = 8192, SHORT_HASH = 17 };
+enum { LAST_KIND = 4 };
 
 /* `fulls` are the full keys with a NUL between them; each has one inside, between bucket and key. `data` are the
  * values one behind the other, `lengths` their sizes. 1 if all match their checks, which go over drive id, full key
@@ -109,21 +108,21 @@ static int unpack(const uint8_t *at, const uint8_t *end, columns *c, uint64_t ro
     const uint8_t *found, *parts = NULL;
     uint64_t size = 0;
 
-    if (end - at < HEAD || at[0] != SCHEMA || at[2] > LAST_KIND)
+    if (end - at < HEAD || at[0] != SUMMARY_SCHEMA || at[2] > LAST_KIND)
         return 0;
     flags = at[1];
     c->kinds[row] = at[2];
     c->times[row] = (int64_t)big(at + 3, 8);
     c->sizes[row] = (int64_t)big(at + 11, 8);
     c->versions[row] = (uint32_t)big(at + 19, 4);
-    c->sealed[row] = (flags & SEALED) != 0;
+    c->sealed[row] = (flags & SEALED_ETAG) != 0;
     c->is_inline[row] = (flags & INLINE) != 0;
     at += HEAD;
     found = text;
-    if (flags & TEXT_ETAG && !(flags & SEALED)) {
+    if (flags & TEXT_ETAG && !(flags & SEALED_ETAG)) {
         if (!(found = counted(&at, end, &size)))
             return 0;
-    } else if (flags & MD5 && !(flags & SEALED)) {
+    } else if (flags & MD5 && !(flags & SEALED_ETAG)) {
         const uint8_t *digest = at;
 
         if (end - at < (flags & PARTS ? 20 : 16))

@@ -5,7 +5,6 @@
 #include <string.h>
 
 enum { HEADER_SIZE = 38 };
-enum { MD5 = 1, PARTS = 2, INLINE = 8, TEXT_ETAG = 16, CLASS = 32 };
 
 /* --- the summary ---------------------------------------------------------------------------------------- */
 

@@ -8,8 +8,9 @@
 #define DUALTRACK_META_H
 
 #include "body.h"
+#include "row.h"
 
-enum { FREE_FLAG = 1, SUMMARY_SCHEMA = 1, SUMMARY_ROOM = 640, DATA_DIRS = 16 };
+enum { FREE_FLAG = 1, SUMMARY_ROOM = 640, DATA_DIRS = 16 };
 
 typedef struct {
     uint32_t versions;

@@ -1,15 +1,14 @@
-/* What the parts of the native reader share: the layout of a row, and the reading of one object. */
+/* What the parts of the native reader share: the reading of one object. */
 #ifndef DUALTRACK_READER_H
 #define DUALTRACK_READER_H
+
+#include "row.h"
 
 #include <stddef.h>
 #include <stdint.h>
 
-#define EXPORTED __attribute__((visibility("default")))
 #define NO_ROOM SIZE_MAX
 
-/* `stores/envelope.py` says what these are. */
-enum { ENVELOPE_SCHEMA = 1, HEADER = 86, SEAL = 16, CHECK = 8, PRESENT = 1 };
 enum { ABSENT = 0, SEALED = 1, ASK = 2 };
 
 /* What is the same for all objects of a call. `prefix`: drive id, NUL, bucket, NUL, and the key's beginning
