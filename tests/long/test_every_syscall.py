@@ -29,7 +29,7 @@ from dualtrack.engine.cleanup.purge import purge
 from dualtrack.engine.drive import Drive
 from dualtrack.engine.marker import MarkerState
 from dualtrack.engine.rows import is_system
-from strace import command, counted, traced
+from strace import command, counted, run, traced
 
 CALLS = (
     *("rename", "renameat2", "link", "linkat", "unlink", "unlinkat", "mkdir", "rmdir"),
@@ -198,7 +198,7 @@ def test_a_verb_that_is_killed_or_failed_anywhere_loses_nothing(
         ended = "killed" if "SIGKILL" in injected else "failed"
         happened[ended if done.returncode else "ended well"] += 1
         way.is_accounted_for(bench)
-        again = subprocess.run(arguments, capture_output=True, text=True, timeout=300)
+        again = run(arguments)
         assert again.returncode == 0, (where, again.stderr)
         case.check(bench)
         shutil.rmtree(bench.drive)

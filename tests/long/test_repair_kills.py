@@ -6,12 +6,9 @@ a file and nothing that was there is lost; after the next run all is equal; afte
 
 from __future__ import annotations
 
-import os
-import re
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +18,7 @@ import pytest
 from dualtrack.engine.rows import Row
 from planting import PLANTS
 from smalldrive import BUCKET, small_bench
+from strace import command, counted, run, traced
 from sweepbench import Bench
 
 CALLS = ("rename", "renameat2", "link", "linkat", "mkdir", "fsync", "fdatasync")
@@ -43,39 +41,15 @@ CASES = {
 }
 
 
-def command(bench: Bench, *words: str) -> list[str]:
-    main = "import sys; from dualtrack.cli.main import main; sys.exit(main())"
-    return [
-        *(sys.executable, "-c", main, "engine", *words),
-        *("--drive", str(bench.drive), "--store", str(bench.store)),
-    ]
-
-
-def traced(arguments: list[str], *options: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["strace", "-f", "-qq", *options, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
-    )
-
-
 def ends(bench: Bench, *words: str) -> int:
-    done = subprocess.run(command(bench, *words), capture_output=True, text=True, timeout=120)
+    done = run(command(bench, *words))
     assert done.returncode in (0, 2, 51), done.stderr
     return done.returncode
 
 
 def points(arguments: list[str], log: Path) -> list[tuple[str, int]]:
     """Calls of an undisturbed run, by name and number on its busiest thread: each of them is one kill."""
-    done = traced(arguments, "-ff", "-o", str(log), "-e", "trace=" + ",".join(CALLS))
-    assert done.returncode == 0, done.stderr
-    counts = dict.fromkeys(CALLS, 0)
-    for path in log.parent.glob(log.name + ".*"):
-        found = re.findall(r"^(\w+)\(", path.read_text(errors="replace"), re.MULTILINE)
-        for name in CALLS:
-            counts[name] = max(counts[name], found.count(name))
+    counts = counted(arguments, CALLS, log)
     return [(name, number) for name in CALLS for number in range(1, counts[name] + 1)]
 
 
@@ -138,8 +112,11 @@ def test_a_repair_killed_anywhere(
         assert nothing_is_lost(bench, before[0]), (call, number)
         assert ends(bench, "repair", *words, "--run-id", "second") == 0
         assert ends(bench, "verify") == 0, (call, number)
-        for run in ("second", "first"):
-            assert ends(bench, "repair", "undo", run, *words[-1:] * ("--server-stopped" in words)) in (0, 2)
+        for run_id in ("second", "first"):
+            assert ends(bench, "repair", "undo", run_id, *words[-1:] * ("--server-stopped" in words)) in (
+                0,
+                2,
+            )
         assert everything(bench) == before, (call, number)
     tell(f"repair, {case}: killed at each of its {len(calls)} calls")
 

@@ -1,41 +1,43 @@
 """The real command line under `strace`, which counts its system calls, kills it at one, or lets one fail.
 
-Nothing in the product knows of it. Without `--seccomp-bpf`: with it, strace 6.1 delivers no signal.
+Nothing in the product knows of it. The commands run in forks of a process that has loaded everything
+(`warmline.py`). Without `--seccomp-bpf`: with it, strace 6.1 delivers no signal.
 """
 
 from __future__ import annotations
 
+import functools
+import json
 import os
 import re
+import select
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
-_MAIN = "import sys; from dualtrack.cli.main import main; sys.exit(main())"
+_SECONDS = 300.0
 
 
 def command(bench: Any, *verb: str) -> list[str]:
-    """`dualtrack engine VERB` on the drive and store of `bench`."""
-    return [
-        *(sys.executable, "-c", _MAIN, "engine", *verb),
-        *("--drive", str(bench.drive), "--store", str(bench.store)),
-    ]
+    """`dualtrack engine VERB` on the drive and store of `bench`, without the first word."""
+    return ["engine", *verb, "--drive", str(bench.drive), "--store", str(bench.store)]
 
 
-def traced(arguments: list[str], *options: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["strace", "-f", "-qq", *options, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
-    )
+def run(words: list[str]) -> subprocess.CompletedProcess[str]:
+    """`dualtrack WORDS`, undisturbed."""
+    return _ended(words, None)
 
 
-def counted(arguments: list[str], calls: tuple[str, ...], log: Path) -> dict[str, int]:
+def traced(words: list[str], *options: str) -> subprocess.CompletedProcess[str]:
+    """`dualtrack WORDS` under `strace OPTIONS`, from its first call on."""
+    return _ended(words, options)
+
+
+def counted(words: list[str], calls: tuple[str, ...], log: Path) -> dict[str, int]:
     """How often an undisturbed run makes each of the calls, on its busiest thread."""
-    done = traced(arguments, "-ff", "-o", str(log), "-e", "trace=" + ",".join(calls))
+    done = traced(words, "-ff", "-o", str(log), "-e", "trace=" + ",".join(calls))
     assert done.returncode == 0, done.stderr
     counts: dict[str, int] = {}
     for path in log.parent.glob(log.name + ".*"):
@@ -43,3 +45,54 @@ def counted(arguments: list[str], calls: tuple[str, ...], log: Path) -> dict[str
         for name in calls:
             counts[name] = max(counts.get(name, 0), found.count(name))
     return counts
+
+
+@functools.cache
+def _server() -> subprocess.Popen[bytes]:
+    """The process that forks; it ends with us, because its standard input does."""
+    return subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("warmline.py"))],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        bufsize=0,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+    )
+
+
+def _ended(words: list[str], options: tuple[str, ...] | None) -> subprocess.CompletedProcess[str]:
+    """Run it to its end, under `strace` if there are options."""
+    server = _server()
+    assert server.stdin is not None
+    with tempfile.TemporaryDirectory(prefix="dualtrack-command-") as folder:
+        request = {"words": words, "stdout": f"{folder}/stdout", "stderr": f"{folder}/stderr"}
+        if options is not None:
+            request["gate"] = f"{folder}/gate"
+            os.mkfifo(f"{folder}/gate")
+        server.stdin.write(json.dumps(request).encode() + b"\n")
+        child = _answer(server, "did not fork")
+        tracer = None if options is None else _attached(child, options)
+        if tracer is not None:
+            os.close(os.open(f"{folder}/gate", os.O_WRONLY))
+        code = _answer(server, f"hangs as process {child}: {words}")
+        if tracer is not None:
+            tracer.communicate(timeout=_SECONDS)
+        out, err = (Path(folder, name).read_text(errors="replace") for name in ("stdout", "stderr"))
+    return subprocess.CompletedProcess(words, code, out, err)
+
+
+def _answer(server: subprocess.Popen[bytes], otherwise: str) -> int:
+    """The server's next line."""
+    assert server.stdout is not None
+    assert select.select([server.stdout], [], [], _SECONDS)[0], otherwise
+    return int(server.stdout.readline())
+
+
+def _attached(child: int, options: tuple[str, ...]) -> subprocess.Popen[str]:
+    """`strace` on the waiting child. Once it says so, the child runs no instruction that it does not see."""
+    quiet = () if "-o" in options else ("-o", os.devnull)
+    command = ["strace", "-f", *quiet, *options, "-p", str(child)]
+    tracer = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    assert tracer.stderr is not None
+    said = tracer.stderr.readline()
+    assert f"Process {child} attached" in said, said
+    return tracer

@@ -20,7 +20,7 @@ from dualtrack.engine.drive import Drive
 from dualtrack.engine.marker import MarkerState
 from dualtrack.engine.rows import Row, is_system
 from dualtrack.engine.task import Task
-from strace import command, counted, traced
+from strace import command, counted, run, traced
 
 HOLD_CALLS = ("rename", "renameat2", "mkdir", "fsync", "fdatasync")
 PURGE_CALLS = ("rename", "unlink", "rmdir", "fsync", "fdatasync")
@@ -51,7 +51,7 @@ def killed(arguments: list[str], call: str, number: int) -> bool:
 
 
 def again(arguments: list[str]) -> None:
-    done = subprocess.run(arguments, capture_output=True, text=True, timeout=120)
+    done = run(arguments)
     assert done.returncode == 0, done.stderr
 
 
