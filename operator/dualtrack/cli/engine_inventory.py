@@ -132,6 +132,7 @@ def _outcome(drive: Drive, tally: Tally, message: str, code: int) -> Outcome:
         ok=code == 0,
         message=message,
         exit_code=code,
+        scanned=tally.total().objects,
         counts={**asdict(tally.total()), "buckets": len(tally.buckets), "setDrives": drive.drive_count},
         unreadable=[f"{problem.path}: {problem.reason}" for problem in tally.problems],
         extra={"inodesUsed": system.f_files - system.f_ffree},

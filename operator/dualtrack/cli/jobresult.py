@@ -25,11 +25,13 @@ MAX_NAMES = 10
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a verb found. `unreadable` are names; `extra` holds fields of one verb alone."""
+    """What a verb found. `scanned` is what its progress counts, `unreadable` are names, and `extra` holds
+    fields of one verb alone."""
 
     ok: bool
     message: str
     exit_code: int = 0
+    scanned: int = 0
     counts: Mapping[str, int] = field(default_factory=dict)
     unreadable: Sequence[str] = ()
     extra: Mapping[str, object] = field(default_factory=dict)
@@ -61,6 +63,7 @@ def write_result(arguments: argparse.Namespace, drive: Drive | None, outcome: Ou
         "ok": outcome.ok,
         "exitCode": outcome.exit_code,
         "message": outcome.message[:512],
+        "scanned": outcome.scanned,
         "counts": dict(outcome.counts),
         "drive": _identity(drive) if drive else {},
         **outcome.extra,

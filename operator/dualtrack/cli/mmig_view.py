@@ -151,9 +151,9 @@ def jobs(rows: Sequence[Mapping[str, Any]], limit: int = 6) -> RenderableType:
     for job in rows[-limit:]:
         state = job.get("state", "-")
         scanned, total = job.get("scanned"), job.get("total")
-        # The last line that a Job printed is older than its end; an ended Job has done all of it.
         ended = state == "Complete" or not total
-        progress = count(total or scanned) if ended else f"{count(scanned)} of {count(total)}"
+        # Of a Job that counts nothing, the message says what it did.
+        progress = count(scanned or None) if ended else f"{count(scanned)} of {count(total)}"
         table.add_row(
             job.get("name", ""),
             Text(state, style=JOB_STYLE.get(state, "")),

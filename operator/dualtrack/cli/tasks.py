@@ -14,7 +14,7 @@ import sys
 import threading
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from types import FrameType
@@ -241,6 +241,12 @@ def stopping() -> Iterator[threading.Event]:
         signal.signal(signal.SIGTERM, before)
 
 
+def _told(notes: Mapping[str, object], counts: Mapping[str, int]) -> str:
+    """What a verb said at its end, with its figures: "complete (held 2,781)"."""
+    figures = ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items()))
+    return str(notes.get("message", "complete")) + (f" ({figures})" if figures else "")
+
+
 def leave(
     arguments: argparse.Namespace, drive: Drive, tasks: Sequence[Task], message: str, code: int
 ) -> None:
@@ -253,15 +259,15 @@ def leave(
             print(f"dualtrack: warning: {warning}", file=sys.stderr)
         if code == 0 and arguments.progress != "json":
             where = f" {task.drive.path}" if len(tasks) > 1 else ""
-            figures = ", ".join(f"{name} {count}" for name, count in sorted(task.counts.items()))
-            told = task.notes.get("message", "complete")
-            print(f"{arguments.verb}{where}: {told}" + (f" ({figures})" if figures else ""))
+            print(f"{arguments.verb}{where}: {_told(task.notes, task.counts)}")
     notes = dict(tasks[0].notes) if tasks else {}
-    told = str(notes.pop("message", "complete"))
+    told = _told(notes, counts)
+    notes.pop("message", None)
     outcome = Outcome(
         ok=code == 0,
-        message=message or (told if len(tasks) == 1 else f"complete on {len(tasks)} drives"),
+        message=message or (told if len(tasks) == 1 else f"{len(tasks)} drives: {told}"),
         exit_code=code,
+        scanned=sum(task.scanned for task in tasks),
         counts={str(name): count for name, count in counts.items()},
         unreadable=[name for task in tasks for name in task.names],
         extra=notes if len(tasks) < 2 else {},

@@ -191,6 +191,8 @@ def _complete(draft: Draft, entry: JobStatus, view: JobView, complete: JsonObjec
         entry,
         uid=uid,
         state=JobState.COMPLETE.value,
+        # The last line that a Job printed is older than its end.
+        scanned=kube.count(kube.dig(result, "scanned")) or entry.scanned,
         report_digest=kube.text(kube.dig(result, "reportDigest") or kube.dig(result, "digest"), 256),
         message=kube.text(kube.dig(result, "message"), _MESSAGE_LIMIT),
     )

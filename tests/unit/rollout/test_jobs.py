@@ -195,6 +195,18 @@ def test_a_report_that_says_no_root_pauses_and_is_made_again(at: At, root: str |
     assert operator.status["report"]["root"] == "blake2b:" + 64 * "a"
 
 
+def test_an_ended_job_shows_what_it_had_done_at_its_end(at: At) -> None:
+    """Its last line of progress may be seconds older."""
+    operator = at("FullOut/Sweep")
+    operator.pass_time(10)
+    operator.world.advance(60)
+    (name,) = (n for n in operator.world.created_jobs if "sweep" in n)
+    operator.world.jobs[name]["_result"]["scanned"] = 2_783
+    operator.step()
+    assert sweep(operator)["state"] == "Complete"
+    assert sweep(operator)["scanned"] == 2_783
+
+
 def test_progress_is_shown(at: At) -> None:
     operator = at("FullOut/Sweep")
     operator.world.job_seconds = 100
