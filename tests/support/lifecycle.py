@@ -29,6 +29,7 @@ from dualtrack.engine import snapshot
 from dualtrack.engine.cleanup.directories import remove_directories
 from dualtrack.engine.cleanup.hold import hold
 from dualtrack.engine.cleanup.purge import purge
+from dualtrack.engine.departed import Accepted
 from dualtrack.engine.drive import Drive
 from dualtrack.engine.lock import DriveLock, known_fence
 from dualtrack.engine.migrate import Sweep
@@ -87,7 +88,7 @@ class Lifecycle(model.Objects):  # type: ignore[misc]
         """A sweep that is paused after some checkpoints; the next one goes on where it was."""
         left = iter(range(steps))
         with self.task(stop=lambda: next(left, None) is None) as task, suppress(IncompleteError):
-            Sweep(task, Pace(None, None, lambda: 0.0), accept_deletions=True).run()
+            Sweep(task, Pace(None, None, lambda: 0.0), Accepted(everything=True)).run()
 
     @precondition(lambda self: self.mode in ("fs/1", "kv_primary/1/true", "kv_primary/1/false", "kv_only"))
     @precondition(lambda self: not self.taken)
@@ -147,7 +148,7 @@ class Lifecycle(model.Objects):  # type: ignore[misc]
         if following.startswith("kv_") and self.mode == "fs/1":
             self.layer.drain()
             with self.task() as task:
-                Sweep(task, Pace(None, None, lambda: 0.0), accept_deletions=True).run()
+                Sweep(task, Pace(None, None, lambda: 0.0), Accepted(everything=True)).run()
         super()._enter(following)
 
     # -- accidents ------------------------------------------------------------------------------------------

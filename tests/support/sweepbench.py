@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from dualtrack.engine.departed import NOTHING, Accepted
 from dualtrack.engine.drive import Drive
 from dualtrack.engine.migrate import Sweep
 from dualtrack.engine.native import library
@@ -43,10 +44,10 @@ class Bench:
         fence = owner.begin(run_id, 0)
         return Task(Drive.open(self.drive), str(self.store), owner, fence, run_id, **changes)
 
-    def migrate(self, *, accept_deletions: bool = False, **changes: Any) -> Task:
+    def migrate(self, *, accepted: Accepted = NOTHING, **changes: Any) -> Task:
         with self.owner() as owner:
             task = self.task(owner, **changes)
-            Sweep(task, Pace(None, None, lambda: 0.0), accept_deletions).run()
+            Sweep(task, Pace(None, None, lambda: 0.0), accepted).run()
             return task
 
     def verify(

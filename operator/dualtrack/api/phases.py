@@ -121,6 +121,15 @@ class Heed(SpecModel):
     """Above it the sweep works half as much."""
 
 
+class AcceptedDeletions(SpecModel):
+    """How many objects of a bucket may be found deleted, where that is more than a sweep takes for usual."""
+
+    bucket: Line = Field(min_length=1)
+    """Bucket of the objects."""
+    objects: PositiveCount
+    """At most so many of its rows may have lost their file since the sweep before."""
+
+
 class Sweep(SpecModel):
     """Pace of the migration Jobs, which copy what no write has touched. A running sweep follows an edit
     within a minute or two."""
@@ -138,6 +147,11 @@ class Sweep(SpecModel):
     """What the sweep gives way to; a signal that is not listed is not heeded."""
     sample_check: SampleCheck | None = None
     """Comparison of a random sample of rows with their files; absent: none."""
+    accepted_deletions: tuple[AcceptedDeletions, ...] = Field(
+        (), max_length=256, json_schema_extra=keyed("bucket")
+    )
+    """Buckets that may lose more than 1 % of their rows in one pass (small ones: 100, or half). A sweep that
+    finds more without a file stops and deletes nothing, because a directory that was lost looks the same."""
 
 
 class ApprovalStep(StrEnum):
@@ -169,6 +183,11 @@ class Waiver(SpecModel):
     """Why it may stay."""
 
 
+class SnapshotDevice(StrEnum):
+    ANOTHER = "Another"
+    ANY = "Any"
+
+
 class Completing(SpecModel):
     """From all traffic on both tracks to the key-value store alone."""
 
@@ -179,6 +198,9 @@ class Completing(SpecModel):
     snapshot_claim_name: ObjectName | None = None
     """PersistentVolumeClaim, in the same namespace, that takes the verified snapshot of the store. The purge
     waits as long as none is named."""
+    snapshot_device: SnapshotDevice = SnapshotDevice.ANOTHER
+    """`Another`: the purge refuses where the snapshot's claim lies on a disk of the drive, whose loss would
+    take both copies of the metadata. `Any`: it warns and goes on."""
     approvals: tuple[StepApproval, ...] = Field(
         (StepApproval(step=ApprovalStep.CUT_OVER), StepApproval(step=ApprovalStep.PURGE)),
         max_length=2,

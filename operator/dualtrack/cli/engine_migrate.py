@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from dualtrack.cli.tasks import add_task_arguments, run_task
 from dualtrack.engine import preflight
+from dualtrack.engine.departed import Accepted
 from dualtrack.engine.migrate import Sweep, last_count
 from dualtrack.engine.pace import META, Pace
 from dualtrack.engine.sets import layout
@@ -35,18 +36,35 @@ def add_parser(subparsers: Subparsers) -> None:
         help="delete rows without files even where a bucket loses more than 1 %% or 10,000 of them, or half "
         "of a small one; undo, for 30 days: engine deleted give-back",
     )
+    parser.add_argument(
+        "--accept-deletions-of",
+        action="append",
+        default=[],
+        type=_bucket_and_count,
+        metavar="BUCKET=N",
+        help="the same for one bucket and at most N rows; may be repeated",
+    )
     parser.set_defaults(run=run)
+
+
+def _bucket_and_count(word: str) -> tuple[str, int]:
+    bucket, _, count = word.rpartition("=")
+    if not bucket or not count.isdecimal():
+        raise argparse.ArgumentTypeError(f"{word!r} is not BUCKET=N, as in photos=12000")
+    return bucket, int(count)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Sweep the drive. IncompleteError where something could not be read."""
+
+    accepted = Accepted(arguments.accept_deletions, dict(arguments.accept_deletions_of))
 
     def work(task: Task) -> None:
         preflight.check(task)
         layout.record(task)
         pace = Pace(arguments.pace_file, task.owner.meta(META), counted=last_count(task.owner))
         with task.recorded("migrate", "", required=False):
-            Sweep(task, pace, arguments.accept_deletions).run()
+            Sweep(task, pace, accepted).run()
         task.notes["message"] = f"swept {task.drive.path}: {task.counts['applied']} rows written"
 
     return run_task(arguments, work, locked=False, creates=True)

@@ -11,9 +11,11 @@ before, and its key could be neither read nor written.
 
 from __future__ import annotations
 
+import math
 import os
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from dualtrack.engine import deleted
 from dualtrack.engine.places import file_exists, meta_file, object_exists
@@ -40,11 +42,26 @@ def allowed_in_all(rows: int) -> int:
     return max(FEW, rows // SHARE)
 
 
-def tombstone(task: Task, start: Generation, damaged: set[Place], *, accept: bool) -> list[Place]:
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What somebody has said to be meant: any number of deletions, or at most so many of a bucket."""
+
+    everything: bool = False
+    of: Mapping[str, int] = field(default_factory=dict)
+
+    def limit(self, bucket: str, otherwise: int) -> float:
+        """How many rows of this bucket may go at once."""
+        return math.inf if self.everything else max(self.of.get(bucket, 0), otherwise)
+
+
+NOTHING = Accepted()
+
+
+def tombstone(task: Task, start: Generation, damaged: set[Place], accepted: Accepted) -> list[Place]:
     """Tombstones for rows older than the pass (`start`) that have no file. Returns their places; those whose
     rows are damaged go into `damaged` and are left alone.
 
-    `IncompleteError` where a bucket or the drive would lose more than `allowed`, unless `accept`.
+    `IncompleteError` where a bucket or the drive would lose more than `allowed` and was `accepted`.
     """
     rows: Counter[str] = Counter()
     gone: dict[str, list[Row]] = defaultdict(list)
@@ -66,16 +83,16 @@ def tombstone(task: Task, start: Generation, damaged: set[Place], *, accept: boo
             if not _there(task, row):
                 gone[row.bucket].append(Row.tombstone(row.bucket, row.key, generation))
         for bucket, tombstones in gone.items():
-            if len(tombstones) > MOST and not accept:
+            if len(tombstones) > accepted.limit(bucket, MOST):
                 raise _too_many(bucket, len(tombstones), rows[bucket])
         task.checkpoint()
     for bucket, tombstones in gone.items():
-        if len(tombstones) > allowed(rows[bucket]) and not accept:
+        if len(tombstones) > accepted.limit(bucket, allowed(rows[bucket])):
             raise _too_many(bucket, len(tombstones), rows[bucket])
-    together, of_all = sum(map(len, gone.values())), rows.total()
-    if together > allowed_in_all(of_all) and not accept:
-        raise _refused(f"{together} of {of_all} rows of all buckets", allowed_in_all(of_all))
-    if not together:
+    unnamed, of_all = sum(len(gone[bucket]) for bucket in gone.keys() - accepted.of.keys()), rows.total()
+    if unnamed > allowed_in_all(of_all) and not accepted.everything:
+        raise _refused(f"{unnamed} of {of_all} rows of all buckets", allowed_in_all(of_all))
+    if not any(gone.values()):
         return []
     buckets = {bucket: len(tombstones) for bucket, tombstones in gone.items() if tombstones}
     with task.recorded(
@@ -111,7 +128,8 @@ def _too_many(bucket: str, gone: int, rows: int) -> IncompleteError:
 def _refused(what: str, limit: int) -> IncompleteError:
     return IncompleteError(
         f"{what} have no file any more, more than {limit}; nothing was deleted: see that the drive is "
-        "mounted and whole, then run migrate with --accept-deletions"
+        "mounted and whole, then run migrate with --accept-deletions-of BUCKET=N (in a MetadataMigration: "
+        "spec.sweep.acceptedDeletions)"
     )
 
 

@@ -80,7 +80,7 @@ class State:
 class Sweep:
     task: Task
     pace: Pace
-    accept_deletions: bool = False
+    accepted: departed.Accepted = departed.NOTHING
     state: State = field(init=False)
     known: dict[str, Quarantined] = field(init=False)
     requeue: set[Place] = field(default_factory=set)
@@ -310,7 +310,7 @@ class Sweep:
         task.counts["tombstones"] = 0
         gone: list[Place] = []
         if not state.first:
-            gone = departed.tombstone(task, start, self.damaged, accept=self.accept_deletions)
+            gone = departed.tombstone(task, start, self.damaged, self.accepted)
             self._mend()
             self._require_read()
         gone_names = {name for name in map(_name_of, gone) if name in self.known}

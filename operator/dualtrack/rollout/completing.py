@@ -7,7 +7,7 @@ so that its id holds until one of them does.
 from __future__ import annotations
 
 from dualtrack.api.conditions import Reason
-from dualtrack.api.phases import ApprovalPolicy, ApprovalStep
+from dualtrack.api.phases import ApprovalPolicy, ApprovalStep, SnapshotDevice
 from dualtrack.api.status_parts import JobState
 from dualtrack.rollout import approvals, drain, jobs, kube, messages, travel
 from dualtrack.rollout.draft import Draft
@@ -69,6 +69,8 @@ def _evidence(draft: Draft, step: ApprovalStep) -> tuple[str, tuple[object, ...]
         return text, (verified, counted, waived)
     verified, held = _digest(draft, Step.FINAL_VERIFY), _digest(draft, Step.HOLD)
     claim = draft.spec.completing.snapshot_claim_name
+    if draft.spec.completing.snapshot_device is SnapshotDevice.ANY:
+        claim = f"{claim}, on whatever disk"
     text = (
         f"final verification clean ({verified}); files held ({held}); {counted}; {waived}; snapshot to"
         f" {claim};"

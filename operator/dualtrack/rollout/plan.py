@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, TypeAlias
 
-from dualtrack.api.phases import ApprovalPolicy, ApprovalStep, FixedPhase
+from dualtrack.api.phases import ApprovalPolicy, ApprovalStep, FixedPhase, SnapshotDevice
 from dualtrack.api.spec import MigrationSpec
 from dualtrack.rollout import modes
 from dualtrack.rollout.modes import Mode
@@ -181,10 +181,23 @@ def _traffic(spec: MigrationSpec) -> tuple[Station, ...]:
         stations.append(Station(name, Step.SWITCH, Change(modes.dual_write(phase.ratio_percent))))
         stations.append(Station(name, Step.WARM_UP, WarmUp(phase.warmup_seconds)))
         if number == len(spec.phases) - 1:
-            stations.append(Station(name, Step.SWEEP, Work(("migrate",)), window))
+            stations.append(Station(name, Step.SWEEP, Work(_sweep(spec)), window))
             stations.append(Station(name, Step.FULL_VERIFY, Work(("verify",)), window))
         stations.append(Station(name, Step.OBSERVING, Watch(phase.approval), window))
     return tuple(stations)
+
+
+def _sweep(spec: MigrationSpec) -> tuple[str, ...]:
+    accepted = [f"{each.bucket}={each.objects}" for each in spec.sweep.accepted_deletions]
+    return ("migrate", *(word for each in accepted for word in ("--accept-deletions-of", each)))
+
+
+def _purge(spec: MigrationSpec) -> tuple[str, ...]:
+    anywhere = spec.completing.snapshot_device is SnapshotDevice.ANY
+    return (
+        *("cleanup", "purge", "--snapshot", SNAPSHOT_DIRECTORY),
+        *(("--accept-same-device",) if anywhere else ()),
+    )
 
 
 def _completing(spec: MigrationSpec) -> tuple[Station, ...]:
@@ -203,14 +216,7 @@ def _completing(spec: MigrationSpec) -> tuple[Station, ...]:
         (Step.SOAK, Watch(), soak),
         (Step.APPROVE_PURGE, Ask(ApprovalStep.PURGE), 0),
         (Step.SNAPSHOT, Work(("snapshot", "--to", SNAPSHOT_DIRECTORY), snapshot=True), 0),
-        # What disk a claim is on is its storage class's to say, and by name the user's; the purge warns.
-        (
-            Step.PURGE,
-            Work(
-                ("cleanup", "purge", "--snapshot", SNAPSHOT_DIRECTORY, "--accept-same-device"), snapshot=True
-            ),
-            0,
-        ),
+        (Step.PURGE, Work(_purge(spec), snapshot=True), 0),
         (Step.REMOVE_DIRECTORIES, Work(("cleanup", "directories")), 0),
         (Step.REPORT, Work(("report", "--out", report_path(spec), "--detail", "ranges")), 0),
         (Step.LEDGER, Work(("ledger",)), 0),

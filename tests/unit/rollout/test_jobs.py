@@ -207,6 +207,36 @@ def test_an_ended_job_shows_what_it_had_done_at_its_end(at: At) -> None:
     assert sweep(operator)["scanned"] == 2_783
 
 
+def test_a_sweep_is_told_which_deletions_are_meant(at: At) -> None:
+    operator = at("FullOut/Sweep")
+    wanted = [{"bucket": "photos", "objects": 12_000}, {"bucket": "a=b", "objects": 1}]
+    operator.world.migration["spec"].setdefault("sweep", {})["acceptedDeletions"] = wanted
+    operator.pass_time(10)
+    (arguments,) = arguments_of(operator, "sweep")
+    assert parser(arguments).parse_args(arguments).accept_deletions_of == [("photos", 12_000), ("a=b", 1)]
+
+
+@pytest.mark.parametrize(("device", "accepted"), [(None, False), ("Another", False), ("Any", True)])
+def test_a_snapshot_on_the_drives_disk_is_for_the_user_to_accept(
+    at: At, device: str | None, accepted: bool
+) -> None:
+    operator = at("Completing/ApprovePurge")
+    if device is not None:
+        operator.world.migration["spec"]["completing"]["snapshotDevice"] = device
+    operator.step()
+    assert ("on whatever disk" in operator.status["pendingApproval"]["shown"]) is accepted
+    operator.approve()
+    operator.run("Completing/RemoveDirectories")
+    (arguments,) = arguments_of(operator, "purge")
+    assert parser(arguments).parse_args(arguments).accept_same_device is accepted
+
+
+def arguments_of(operator: Operator, step: str) -> list[list[str]]:
+    """Of each Job of this step."""
+    jobs = [operator.world.jobs[name] for name in operator.world.created_jobs if f"-{step}-" in name]
+    return [job["spec"]["template"]["spec"]["containers"][0]["args"] for job in jobs]
+
+
 def test_progress_is_shown(at: At) -> None:
     operator = at("FullOut/Sweep")
     operator.world.job_seconds = 100

@@ -164,6 +164,7 @@ def _require_other_device(task: Task, snapshot_dir: str, accepted: bool) -> None
     if not accepted:
         raise RefusedError(
             f"{what}: the loss of that disk would lose both copies of the metadata; make one on another "
-            "(dualtrack engine snapshot --to DIR), or say --accept-same-device"
+            "(dualtrack engine snapshot --to DIR), or say --accept-same-device (in a "
+            "MetadataMigration: spec.completing.snapshotDevice: Any)"
         )
     task.warn(what)

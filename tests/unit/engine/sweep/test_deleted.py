@@ -11,6 +11,7 @@ import pytest
 
 from dualtrack.cli.main import main
 from dualtrack.engine import deleted, departed
+from dualtrack.engine.departed import Accepted
 from dualtrack.engine.history import history
 from dualtrack.engine.rows import RowState
 from dualtrack.errors import IncompleteError, StoreCorruptError
@@ -56,8 +57,24 @@ def test_a_small_bucket_that_lost_more_than_half_stops_the_sweep(ten: Bench, los
         ten.migrate()
     assert set(states(ten).values()) == {RowState.PRESENT}
     assert kept(ten) == {}
-    ten.migrate(accept_deletions=True)
+    ten.migrate(accepted=Accepted(everything=True))
     assert sum(state is RowState.TOMBSTONE for state in states(ten).values()) == len(kept(ten)) == lost
+
+
+def test_what_is_accepted_is_accepted_of_one_bucket_and_up_to_a_number(ten: Bench) -> None:
+    lose(ten, *numbered(*range(6)))
+    for other in ({BUCKET: 5}, {"another": 6}):
+        with pytest.raises(IncompleteError, match=f"6 of 10 rows of bucket {BUCKET}"):
+            ten.migrate(accepted=Accepted(of=other))
+    ten.migrate(accepted=Accepted(of={BUCKET: 6}))
+    assert sum(state is RowState.TOMBSTONE for state in states(ten).values()) == len(kept(ten)) == 6
+
+
+@pytest.mark.parametrize("word", ["photos", "=3", "photos=", "photos=-1", "photos=many"])
+def test_a_word_that_names_no_bucket_and_number_is_refused(word: str, capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit):
+        main(["engine", "migrate", "--drive", "d", "--store", "s", "--accept-deletions-of", word])
+    assert "BUCKET=N" in capsys.readouterr().err
 
 
 def test_the_only_object_of_a_bucket_is_not_buried_unasked(minio_drive: Path, tmp_path: Path) -> None:

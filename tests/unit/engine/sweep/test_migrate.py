@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from dualtrack.engine import marker, migrate
-from dualtrack.engine.departed import allowed
+from dualtrack.engine.departed import Accepted, allowed
 from dualtrack.engine.drive import Drive
 from dualtrack.engine.marker import Marker, MarkerState
 from dualtrack.engine.native import library
@@ -100,7 +100,7 @@ def test_a_bucket_that_lost_too_much_stops_the_deletions(bench: Bench) -> None:
     with pytest.raises(IncompleteError, match=bucket):
         bench.migrate()
     assert not [row for row in rows_of(bench).values() if row.state is RowState.TOMBSTONE]
-    bench.migrate(accept_deletions=True)
+    bench.migrate(accepted=Accepted(everything=True))
     assert present(bench) == files_of(bench)
 
 
