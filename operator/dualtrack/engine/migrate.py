@@ -152,13 +152,12 @@ class Sweep:
     def _batches(self) -> Generator[tuple[Generation, list[Range]], None, None]:
         """Ranges with a generation that is older than the opening of their files."""
         owner = self.task.owner
-        # A client has one connection, which the committing thread uses; a pace counts all work of a batch.
         alone = isinstance(owner, Owner) and self.pace.unbounded
         threads = reading_threads() if alone else 1
         sealer = Sealer.of(self.task.drive.path, owner.info().drive_id, threads=threads)
-        if alone:
-            return read_ahead(self._read_batches(sealer, BATCH_ROWS))
-        return self._read_batches(sealer, min(SHARED_ROWS, BATCH_ROWS))
+        batches = self._read_batches(sealer, BATCH_ROWS if alone else min(SHARED_ROWS, BATCH_ROWS))
+        # A pace counts all work of a batch, so under one none is read before the last is done with.
+        return read_ahead(batches, lambda: self.pace.free)
 
     def _read_batches(
         self, sealer: Sealer | None, most: int

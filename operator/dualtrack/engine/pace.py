@@ -159,6 +159,11 @@ class Pace:
                 self._rest_until = min(self._rest_until, now)
 
     @property
+    def free(self) -> bool:
+        """Whether nothing bounds the sweep now."""
+        return not self.file.zones and math.isinf(self.file.per_day)
+
+    @property
     def unbounded(self) -> bool:
         """Whether nobody can ask this sweep to wait."""
         return self._path is None
