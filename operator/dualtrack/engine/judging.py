@@ -75,6 +75,8 @@ def judge(seen: Evidence, floor: Generation, *, final: bool) -> Verdict:
     row = seen.row
     if seen.damage:
         return Verdict.DAMAGED_ROW
+    if row is None and seen.file is None and seen.entry is not None:
+        return Verdict.INDEX
     if row is None:
         return Verdict.ABSENT if seen.file is None else Verdict.MISSING_ROW
     if final and row.origin is RowOrigin.KV:

@@ -27,6 +27,7 @@ ASIDE_WITHOUT = replace(ASIDE, fingerprint=NO_FILE, data=b"")
 
 EITHER = [
     (None, None, None, Verdict.ABSENT),
+    (None, None, ENTRY, Verdict.INDEX),
     (None, GONE, None, Verdict.ABSENT),
     (None, GONE, ENTRY, Verdict.INDEX),
     (FILE, None, None, Verdict.MISSING_ROW),
