@@ -146,6 +146,36 @@ def test_the_index_answers_prefix_start_and_limit(store: Any) -> None:
     assert store.scan_index("b", "a/", "b", 5) == []
 
 
+def test_a_page_of_the_index_comes_unpacked_as_well(store: Any) -> None:
+    def stored(*names: str) -> None:
+        puts = [
+            Put(row("b", name), Summary(Kind.OBJECT, 1, 5, size, f"{size:032x}", "STANDARD", False).pack())
+            for size, name in enumerate(names)
+        ]
+        store.commit(Batch(puts=tuple(puts)))
+
+    stored(*(f"{number:04}" for number in range(700)))
+    for long in ((), ("0" + "k" * 600, "0" + "k" * 600 + "a", "0300" + "é" * 400)):
+        stored(*long)
+        for prefix, after, limit in (
+            ("", None, 1_000),
+            ("", "0004", 600),
+            ("01", None, 9),
+            ("03", "0299", 200),
+        ):
+            page = store.scan_index("b", prefix, after, limit)
+            assert store.list_index("b", prefix, after, limit) == [
+                (key, Summary.unpack(packed)) for key, packed in page
+            ]
+            expected = [key for key in _names(long) if key.startswith(prefix) and key > (after or "")]
+            assert [key for key, _ in page] == expected[:limit]
+    assert store.list_index("b", "z", None, 5) == store.list_index("c", "", None, 5) == []
+
+
+def _names(long: tuple[str, ...]) -> list[str]:
+    return sorted([*(f"{number:04}" for number in range(700)), *long], key=os.fsencode)
+
+
 def test_an_older_generation_never_replaces_a_newer_one(store: Any) -> None:
     assert put(store, row("b", "k", 5, b"new")) == (Outcome.APPLIED,)
     assert put(store, row("b", "k", 4, b"old")) == (Outcome.NEWER,)

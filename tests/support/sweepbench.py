@@ -13,12 +13,15 @@ from typing import Any
 
 import pytest
 
+from dualtrack.engine.client import OwnerClient
 from dualtrack.engine.departed import NOTHING, Accepted
 from dualtrack.engine.drive import Drive
 from dualtrack.engine.migrate import Sweep
 from dualtrack.engine.native import library
 from dualtrack.engine.owner import Owner, OwnerSettings
+from dualtrack.engine.owner_api import OwnerApi
 from dualtrack.engine.pace import Pace
+from dualtrack.engine.server import Server
 from dualtrack.engine.task import Task
 from dualtrack.engine.verify import Verification
 
@@ -39,7 +42,7 @@ class Bench:
         finally:
             owner.close()
 
-    def task(self, owner: Owner, **changes: Any) -> Task:
+    def task(self, owner: OwnerApi, **changes: Any) -> Task:
         run_id = f"test-{uuid.uuid4()}"
         fence = owner.begin(run_id, 0)
         return Task(Drive.open(self.drive), str(self.store), owner, fence, run_id, **changes)
@@ -61,6 +64,25 @@ class Bench:
         with self.owner() as owner:
             task = self.task(owner, **changes)
             Verification(task, final, waived, strict).run()
+            return task
+
+    @contextmanager
+    def served(self) -> Iterator[tuple[Owner, OwnerClient]]:
+        """The store's owner, and a client on its socket."""
+        with self.owner() as owner:
+            server = Server(owner, str(self.store))
+            client = OwnerClient(str(self.store), patience=0)
+            try:
+                yield owner, client
+            finally:
+                client.close()
+                server.close()
+
+    def verify_beside(self) -> Task:
+        """What `verify` does, as a client of the store's owner."""
+        with self.served() as (_, client):
+            task = self.task(client)
+            Verification(task).run()
             return task
 
     def record(self) -> dict[str, Any] | None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
+from dualtrack.cli import cycles
 from dualtrack.cli.versions_out import TABULAR, add_out_argument, write_versions
 from dualtrack.engine.entries import Entry, json_text
 from dualtrack.engine.export import exported, exported_lines
@@ -59,6 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     them.
     """
     resident: list[str] = []
+    cycles.look_rarely()
 
     @contextmanager
     def connected() -> Iterator[list[OwnerApi]]:

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from dualtrack.cli import cycles
 from dualtrack.engine.browse.keys import Browsed
 from dualtrack.engine.browse.together import Together
 from dualtrack.engine.entries import rfc3339
@@ -45,6 +46,7 @@ def looking(arguments: argparse.Namespace) -> Iterator[Browsed]:
     """The store, or those of several drives together, for reading alone. IncompleteError at the end where the
     drives cannot decide what their sets hold.
     """
+    cycles.look_rarely()
     with ExitStack() as stack:
         looks = [
             stack.enter_context(look(store, client_only=arguments.client_only)) for store in arguments.store

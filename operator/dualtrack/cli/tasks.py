@@ -8,7 +8,6 @@ SIGTERM ends the work at its next checkpoint.
 from __future__ import annotations
 
 import argparse
-import gc
 import signal
 import sys
 import threading
@@ -19,6 +18,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
+from dualtrack.cli import cycles
 from dualtrack.cli.jobresult import Outcome, add_job_arguments, write_result
 from dualtrack.cli.named import add_place_arguments, places
 from dualtrack.engine.drive import Drive
@@ -33,8 +33,6 @@ from dualtrack.engine.task import Task
 from dualtrack.errors import DriveError, DualTrackError, UsageError
 
 Work = Callable[[Task], None]
-GC_THRESHOLD = 100_000
-"""New containers between two looks for cycles."""
 SWITCH_SECONDS = 0.000_5
 """How long a thread that comes back from the native reader waits at most for one that compares or packs rows.
 Python's default is 5 ms, in which the reader could take in hundreds of files.
@@ -79,9 +77,7 @@ def run_task(
     `creates`: the verb may begin with a store that is not there yet. Not `announced`: it changes nothing, so
     it raises no fence and ends no run that is at work.
     """
-    # Batches of thousands of rows hold no cycles: a collector that looks at them all the time finds nothing.
-    gc.freeze()
-    gc.set_threshold(GC_THRESHOLD)
+    cycles.look_rarely()
     sys.setswitchinterval(SWITCH_SECONDS)
     named = places(arguments)
     tasks: list[Task] = []

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,9 +17,11 @@ from typing import Any
 
 import dualtrack.errors as tree
 from dualtrack.engine import frames
+from dualtrack.engine.native.index import summarised
 from dualtrack.engine.owner_api import OwnerInfo
 from dualtrack.engine.rows import Generation, Row
 from dualtrack.engine.server import MAX_PLACES, socket_path
+from dualtrack.engine.stores.matching import Matched
 from dualtrack.engine.stores.protocol import (
     Batch,
     BatchResult,
@@ -29,8 +32,10 @@ from dualtrack.engine.stores.protocol import (
     PackedRow,
     Place,
     ScrubPage,
+    SealedRows,
     StoreStats,
 )
+from dualtrack.engine.summary import Summary
 from dualtrack.errors import DualTrackError, IncompleteError, OwnerError
 
 CONNECT_SECONDS = 5.0
@@ -41,7 +46,9 @@ _PAUSE_SECONDS = 0.2
 
 
 class OwnerClient:
-    """One connection; not for several threads at once."""
+    """Thread-safe: each thread has a connection of its own, so that one can ask while another one's batch is
+    being committed.
+    """
 
     def __init__(
         self,
@@ -56,7 +63,9 @@ class OwnerClient:
         self._patience = patience
         self._answer_seconds = answer_seconds
         self._stop = stop
-        self._connection: socket.socket | None = None
+        self._threads = threading.local()
+        self._connections: list[socket.socket] = []
+        self._lock = threading.Lock()
 
     def info(self) -> OwnerInfo:
         fields = self._call("info")
@@ -98,6 +107,17 @@ class OwnerClient:
     def scan_index(self, bucket: str, prefix: str, after: str | None, limit: int) -> list[tuple[str, bytes]]:
         start = None if after is None else os.fsencode(after)
         return _pairs(self._call("scan_index", os.fsencode(bucket), os.fsencode(prefix), start, limit))
+
+    def list_index(
+        self, bucket: str, prefix: str, after: str | None, limit: int
+    ) -> list[tuple[str, Summary]]:
+        return summarised(self.scan_index(bucket, prefix, after, limit))
+
+    def match(self, fresh: SealedRows, floor: Generation) -> Matched:
+        return frames.unpack_matched(self._call("match", frames.pack_sealed(fresh), floor.pack()))
+
+    def between(self, table: str, start: bytes, end: bytes, most: int, *, inclusive: bool) -> list[PackedRow]:
+        return [(full, value) for full, value in self._call("between", table, start, end, most, inclusive)]
 
     def cursor(self, name: str) -> bytes | None:
         value: bytes | None = self._call("cursor", os.fsencode(name))
@@ -150,20 +170,37 @@ class OwnerClient:
                 ) from error
 
     def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        """The connections of all threads."""
+        with self._lock:
+            for connection in self._connections:
+                connection.close()
+            self._connections.clear()
+
+    def _mine(self) -> socket.socket:
+        """This thread's connection, made where there is none that is open."""
+        found: socket.socket | None = getattr(self._threads, "connection", None)
+        if found is None or found.fileno() < 0:
+            found = self._threads.connection = self._connect()
+            with self._lock:
+                self._connections.append(found)
+        return found
+
+    def _drop(self) -> None:
+        found: socket.socket | None = getattr(self._threads, "connection", None)
+        if found is not None:
+            found.close()
+        with self._lock:
+            self._connections = [each for each in self._connections if each.fileno() >= 0]
 
     def _call(self, verb: str, *arguments: Any, seconds: float | None = None) -> Any:
         deadline = time.monotonic() + self._patience
         while True:
             try:
-                if self._connection is None:
-                    self._connection = self._connect()
-                self._connection.settimeout(seconds or self._answer_seconds)
-                return _ask(self._connection, verb, *arguments)
+                connection = self._mine()
+                connection.settimeout(seconds or self._answer_seconds)
+                return _ask(connection, verb, *arguments)
             except _ConnectionEndedError as error:
-                self.close()
+                self._drop()
                 if self._stop():
                     raise IncompleteError("interrupted") from error
                 if time.monotonic() >= deadline:
@@ -173,7 +210,7 @@ class OwnerClient:
                     ) from error
                 time.sleep(_PAUSE_SECONDS)
             except BaseException:
-                self.close()
+                self._drop()
                 raise
 
     def _connect(self) -> socket.socket:

@@ -19,12 +19,16 @@ import xxhash
 
 from dualtrack.engine.naming import MetaName
 from dualtrack.engine.rows import Fingerprint, Generation, Row, RowOrigin, RowState
+from dualtrack.engine.stores.coverage import Stretch
+from dualtrack.engine.stores.matching import Checks, Matched
 from dualtrack.engine.stores.protocol import Batch, BatchResult, Outcome, Put, SealedRows
 from dualtrack.errors import OwnerError, StoreCorruptError
 
 MAX_FRAME = 320 * 1024 * 1024
 _LENGTH = struct.Struct(">I")
 _CHECK = 16
+_SUM = 24
+"""Bytes of a sum of 128-bit hashes."""
 
 
 def send(connection: socket.socket, value: Any) -> None:
@@ -118,7 +122,7 @@ def row_of_bytes(data: bytes) -> Row:
 def pack_batch(batch: Batch) -> list[Any]:
     puts = [[pack_row(put.row), put.summary, put.expect, put.versions] for put in batch.puts]
     rows = batch.sealed
-    sealed = [rows.fulls, rows.values, rows.entries, rows.versions] if rows else None
+    sealed = pack_sealed(rows) if rows else None
     return [batch.fence, puts, [[os.fsencode(k), v] for k, v in batch.meta.items()], batch.cursor, sealed]
 
 
@@ -134,6 +138,26 @@ def unpack_batch(item: Sequence[Any]) -> Batch:
         (cursor[0], cursor[1]) if cursor else None,
         SealedRows(*sealed) if sealed else None,
     )
+
+
+def pack_sealed(rows: SealedRows) -> list[Any]:
+    return [rows.fulls, rows.values, rows.entries, rows.versions]
+
+
+def pack_matched(found: Matched) -> list[Any]:
+    sums = (found.digest, found.checks.row_sum, found.checks.entry_sum)
+    packed = [each.to_bytes(_SUM, "big") for each in sums]
+    counts = [found.checks.rows, found.checks.entries]
+    return [found.others, packed, counts, found.rows, found.entries]
+
+
+def unpack_matched(item: Sequence[Any]) -> Matched:
+    others, packed, (rows, entries), *stretches = item
+    digest, row_sum, entry_sum = (int.from_bytes(each, "big") for each in packed)
+    of_rows, of_entries = (
+        None if found is None else [Stretch(*each) for each in found] for found in stretches
+    )
+    return Matched(others, Checks(rows, row_sum, entries, entry_sum), digest, of_rows, of_entries)
 
 
 def pack_result(result: BatchResult) -> bytes:

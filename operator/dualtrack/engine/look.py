@@ -18,6 +18,7 @@ from dualtrack.engine.rows import Row
 from dualtrack.engine.stores.location import locate
 from dualtrack.engine.stores.opening import open_store
 from dualtrack.engine.stores.protocol import Digest, Place, StoreStats
+from dualtrack.engine.summary import Summary
 from dualtrack.errors import StoreLockedError, UsageError
 
 
@@ -31,6 +32,10 @@ class Look(Protocol):
     def scan_index(
         self, bucket: str, prefix: str, after: str | None, limit: int
     ) -> list[tuple[str, bytes]]: ...
+
+    def list_index(
+        self, bucket: str, prefix: str, after: str | None, limit: int
+    ) -> list[tuple[str, Summary]]: ...
 
     def meta(self, name: str) -> bytes | None: ...
 

@@ -26,6 +26,7 @@ from dualtrack.engine.objects.cache import Commits
 from dualtrack.engine.owner_api import OwnerInfo
 from dualtrack.engine.rows import ZERO, Generation, Row, RowDraft, RowOrigin, is_system
 from dualtrack.engine.stores.location import Location, locate
+from dualtrack.engine.stores.matching import Matched
 from dualtrack.engine.stores.opening import open_store
 from dualtrack.engine.stores.protocol import (
     Batch,
@@ -38,11 +39,13 @@ from dualtrack.engine.stores.protocol import (
     Place,
     Put,
     ScrubPage,
+    SealedRows,
     StoreStats,
 )
 from dualtrack.engine.stores.readers import Readers
 from dualtrack.engine.stores.sealed import place_of
 from dualtrack.engine.stripes import Stripes
+from dualtrack.engine.summary import Summary
 from dualtrack.engine.writer import Writer
 from dualtrack.errors import StoreCorruptError, StoreError, StoreLockedError, StoreVersionError
 
@@ -188,6 +191,17 @@ class Owner:
 
     def scan_index(self, bucket: str, prefix: str, after: str | None, limit: int) -> list[tuple[str, bytes]]:
         return self.store.scan_index(bucket, prefix, after, limit)
+
+    def list_index(
+        self, bucket: str, prefix: str, after: str | None, limit: int
+    ) -> list[tuple[str, Summary]]:
+        return self.store.list_index(bucket, prefix, after, limit)
+
+    def match(self, fresh: SealedRows, floor: Generation) -> Matched:
+        return self.store.match(fresh, floor)
+
+    def between(self, table: str, start: bytes, end: bytes, most: int, *, inclusive: bool) -> list[PackedRow]:
+        return self.store.between(table, start, end, most, inclusive=inclusive)
 
     def cursor(self, name: str) -> bytes | None:
         return self.store.meta("cursor/" + name)

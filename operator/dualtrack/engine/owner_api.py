@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from dualtrack.engine.rows import Generation, Row
+from dualtrack.engine.stores.matching import Matched
 from dualtrack.engine.stores.protocol import (
     Batch,
     BatchResult,
@@ -20,8 +21,10 @@ from dualtrack.engine.stores.protocol import (
     PackedRow,
     Place,
     ScrubPage,
+    SealedRows,
     StoreStats,
 )
+from dualtrack.engine.summary import Summary
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,20 @@ class OwnerApi(Protocol):
     def scan_index(
         self, bucket: str, prefix: str, after: str | None, limit: int
     ) -> list[tuple[str, bytes]]: ...
+
+    def list_index(
+        self, bucket: str, prefix: str, after: str | None, limit: int
+    ) -> list[tuple[str, Summary]]: ...
+
+    def match(self, fresh: SealedRows, floor: Generation) -> Matched:
+        """Which of these rows, sealed from files just now, the store holds as they are; see
+        `stores/matching.py`.
+        """
+
+    def between(self, table: str, start: bytes, end: bytes, most: int, *, inclusive: bool) -> list[PackedRow]:
+        """What a table holds from the full key `start` on and before `end`, verified by nobody yet. May be
+        fewer than `most`; none is the end.
+        """
 
     def cursor(self, name: str) -> bytes | None: ...
 

@@ -20,7 +20,7 @@ from typing import Any
 from dualtrack.engine import files, frames
 from dualtrack.engine.owner import Owner
 from dualtrack.engine.rows import Generation
-from dualtrack.engine.stores.protocol import Place
+from dualtrack.engine.stores.protocol import Place, SealedRows
 from dualtrack.engine.stores.sealed import checked
 from dualtrack.errors import DualTrackError, OwnerError
 
@@ -159,6 +159,17 @@ def _scan_packed(owner: Owner, after: list[bytes] | None, limit: int) -> list[An
     return list(owner.scan_packed(start, min(limit, MAX_SCAN)))
 
 
+def _match(owner: Owner, rows: list[Any], floor: bytes) -> list[Any]:
+    fresh = SealedRows(*rows)
+    if not len(fresh.fulls) == len(fresh.values) == len(fresh.entries):
+        raise OwnerError("rows to be matched come in lists of different lengths; use one build on both sides")
+    return frames.pack_matched(owner.match(fresh, Generation.unpack(floor)))
+
+
+def _between(owner: Owner, table: str, start: bytes, end: bytes, most: int, inclusive: bool) -> list[Any]:
+    return list(owner.between(table, start, end, min(most, MAX_SCAN), inclusive=inclusive))
+
+
 def _scan_older(owner: Owner, after: list[bytes] | None, than: bytes, trust: bytes, limit: int) -> list[Any]:
     start = _places([after])[0] if after else None
     bounds = Generation.unpack(than), Generation.unpack(trust)
@@ -220,6 +231,8 @@ def _verbs(owner: Owner) -> dict[str, Callable[..., Any]]:
         "scan_packed": partial(_scan_packed, owner),
         "scan_older": partial(_scan_older, owner),
         "scan_index": scan_index,
+        "match": partial(_match, owner),
+        "between": partial(_between, owner),
         "meta_scan": meta_scan,
         "dirty": dirty,
         "digest": digest,

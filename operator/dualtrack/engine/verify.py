@@ -3,8 +3,8 @@
 What differs at first sight proves nothing beside a live server, so it is confirmed (`confirming.py`). A key
 that stays dirty makes the verification incomplete, and so does whatever cannot be read.
 
-Where this process owns the store, a quick way (`bulk.py`) proves in bulk that all is equal; what it cannot
-settle, and every difference, is met again in key order and judged here.
+A quick way (`bulk.py` where this process owns the store, `beside.py` where a server does) proves in bulk that
+all is equal; what it cannot settle, and every difference, is met again in key order and judged here.
 
 Both sides are summed to a digest with a count. `--final` is for a drive at `kv_only`: a row that was written
 there has no file, or an older one, which is counted apart. A clean result is recorded in the store's meta
@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 
+from dualtrack.engine.beside import BesideComparison
 from dualtrack.engine.bulk import BulkComparison
 from dualtrack.engine.confirming import Confirmation, doubtful
 from dualtrack.engine.digests import DigestSum
@@ -89,12 +90,17 @@ class Verification:
     def _in_bulk(self) -> bool:
         """Whether the quick way has settled everything. Where it has not, it leaves no trace."""
         owner, task = self.task.owner, self.task
-        sealer = Sealer.of(task.drive.path, self.info.drive_id, threads=reading_threads())
-        if self.final or sealer is None or not isinstance(owner, Owner):
+        threads = reading_threads() if isinstance(owner, Owner) else 1
+        sealer = Sealer.of(task.drive.path, self.info.drive_id, threads=threads)
+        if self.final or sealer is None:
             return False
         kept = task.counts.copy(), list(task.names), task.scanned, task.committed
-        bulk = BulkComparison(task, owner, self.info.trust_floor, self._equal, self._look_at, self._failed)
-        settled = bulk.run(sealer)
+        told = self._equal, self._look_at, self._failed
+        if isinstance(owner, Owner):
+            settled = BulkComparison(task, owner, self.info.trust_floor, *told).run(sealer)
+        else:
+            beside = BesideComparison(task, owner, self.info.drive_id, self.info.trust_floor, *told)
+            settled = beside.run(sealer)
         self._look_again()
         if settled and not task.counts["differences"]:
             return True

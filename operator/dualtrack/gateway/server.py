@@ -8,6 +8,7 @@ code of `errors.py`.
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 from collections.abc import Callable
 
@@ -51,6 +52,8 @@ async def serve(settings: GatewaySettings, log: EventLog, opener: Opener = open_
         log.info("listening", address=_addresses(runner), mode=str(settings.mode), drive=settings.drive)
         layer = await asyncio.to_thread(opener, settings, meter)
         application.open(layer)
+        # What has been loaded stays: no look for cycles needs to go through it again.
+        gc.freeze()
         log.info("ready", mode=str(settings.mode), drive=settings.drive, epoch=settings.mode.epoch)
         await stop.wait()
         await site.stop()

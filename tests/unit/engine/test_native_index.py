@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -42,14 +45,27 @@ def every_page_is_tried_natively(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def entry(key: str, packed: bytes) -> tuple[bytes, bytes]:
-    full = b"bucket\0" + key.encode()
+    full = b"bucket\0" + key.encode("utf-8", "surrogateescape")
     return full, envelope.pack_index(packed, envelope.summary_check(DRIVE, full, packed))
 
 
-def natively(packed: list[bytes]) -> list[Summary] | None:
+def natively(packed: list[bytes], before: int = 0) -> list[Summary] | None:
     found = library.library()
     assert found is not None
-    return index._columns(found, packed)
+    return index._columns(found, b"".join(packed), index._lengths(packed), before)
+
+
+def checked(page: Sequence[tuple[bytes, bytes]], drive: bytes = DRIVE) -> list[tuple[str, bytes]]:
+    """A page as its summaries; unpacked it must say the same, or be refused alike."""
+    columns = [full for full, _ in page], [value for _, value in page]
+    try:
+        ours = index.checked(drive, *columns)
+    except StoreCorruptError as error:
+        with pytest.raises(StoreCorruptError, match=re.escape(str(error))):
+            index.listed(drive, *columns)
+        raise
+    assert index.listed(drive, *columns) == index.summarised(ours)
+    return ours
 
 
 @given(st.lists(SUMMARIES, max_size=5))
@@ -58,13 +74,16 @@ def test_summaries_are_unpacked_alike(summaries: list[Summary]) -> None:
     ours = natively(packed)
     assert ours is None or ours == [Summary.unpack(each) for each in packed]
     assert index.unpacked(packed) == [Summary.unpack(each) for each in packed]
+    page = [entry(f"key-{number}", each) for number, each in enumerate(packed)]
+    assert [each for _, each in checked(page)] == packed
 
 
 @given(st.lists(SUMMARIES.filter(lambda each: "\0" not in f"{each.etag}{each.storage_class}"), max_size=5))
 def test_usual_summaries_are_unpacked_natively(summaries: list[Summary]) -> None:
-    assert natively([each.pack() for each in summaries]) == [
-        Summary.unpack(each.pack()) for each in summaries
-    ]
+    packed = [each.pack() for each in summaries]
+    wanted = [Summary.unpack(each) for each in packed]
+    assert natively(packed) == wanted
+    assert natively([b"12345678" + each for each in packed], before=8) == wanted
 
 
 @given(st.lists(st.binary(max_size=60), min_size=1, max_size=4))
@@ -84,7 +103,7 @@ def test_sound_entries_are_found_sound_natively(monkeypatch: pytest.MonkeyPatch)
     summary = Summary(Kind.OBJECT, 1, 5, 6, "0" * 32, "STANDARD", False).pack()
     page = [entry("k" * length, summary) for length in (1, *range(2, 300, 7), 1_024)]
     monkeypatch.setattr(envelope, "index_summaries", None)
-    assert index.checked(DRIVE, page) == [(full[7:].decode(), summary) for full, _ in page]
+    assert checked(page) == [(full[7:].decode(), summary) for full, _ in page]
 
 
 @pytest.mark.parametrize("place", range(8 + 23))
@@ -94,14 +113,21 @@ def test_a_changed_byte_is_found_and_its_object_named(place: int) -> None:
     full, value = page[7]
     page[7] = full, value[:place] + bytes([value[place] ^ 1]) + value[place + 1 :]
     with pytest.raises(StoreCorruptError, match="bucket/key-7"):
-        index.checked(DRIVE, page)
+        checked(page)
 
 
 def test_exchanged_and_foreign_entries_are_found() -> None:
     a, b = (entry(key, Summary(Kind.OBJECT, 1, 5, 6, key, "STANDARD", False).pack()) for key in "ab")
     for page in ([(a[0], b[1]), b], [a, (b[0], b"")], [a, (b[0], b[1][:8])]):
         with pytest.raises(StoreCorruptError):
-            index.checked(DRIVE, page)
+            checked(page)
     with pytest.raises(StoreCorruptError):
-        index.checked(DRIVE.replace(b"1", b"2"), [a, b])
-    assert index.checked(DRIVE, []) == []
+        checked([a, b], DRIVE.replace(b"1", b"2"))
+    assert checked([]) == []
+
+
+@given(st.lists(st.sampled_from(["bucket", "a", "b/bucket", "bucket/", "ä", "\udcff"]), max_size=6))
+def test_keys_are_told_apart_whatever_they_are_called(keys: list[str]) -> None:
+    summary = Summary(Kind.OBJECT, 1, 5, 6, "", "STANDARD", False).pack()
+    page = [entry(key, summary) for key in keys]
+    assert [key for key, _ in checked(page)] == keys

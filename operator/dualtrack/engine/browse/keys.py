@@ -16,7 +16,6 @@ from dualtrack.engine.browse.together import Together
 from dualtrack.engine.entries import Entry, entries
 from dualtrack.engine.formats import xlmeta
 from dualtrack.engine.look import Look
-from dualtrack.engine.native.index import summarised
 from dualtrack.engine.rows import is_system
 from dualtrack.engine.stores.protocol import Place
 from dualtrack.engine.summary import Summary
@@ -82,8 +81,8 @@ def keys(store: Browsed, bucket: str, prefix: str = "", delimiter: str = "") -> 
     """Every key that starts with `prefix`; with a delimiter one common prefix for all that share it."""
     after: str | None = None
     size = PAGE if not delimiter else 32
-    while page := store.scan_index(bucket, prefix, after, size):
-        for key, summary in summarised(page):
+    while page := store.list_index(bucket, prefix, after, size):
+        for key, summary in page:
             rolled = _rolled(key, prefix, delimiter)
             if rolled is not None:
                 yield CommonPrefix(bucket, rolled)

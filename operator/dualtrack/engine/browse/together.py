@@ -54,14 +54,16 @@ class Together:
         numbers = [len(list(found)) for _, found in self._by_key(bucket, "", None)]
         return len(numbers), sum(numbers)
 
-    def scan_index(self, bucket: str, prefix: str, after: str | None, limit: int) -> list[tuple[str, bytes]]:
-        """As of a single store: (key, packed summary of what the sets hold)."""
+    def list_index(
+        self, bucket: str, prefix: str, after: str | None, limit: int
+    ) -> list[tuple[str, Summary]]:
+        """As of a single store: (key, summary of what the sets hold)."""
         if self._where != (bucket, prefix, after):
             self.close()
             self._keys = self._by_key(bucket, prefix, after)
         self._page = dict(islice(self._keys, limit))
         self._where = (bucket, prefix, next(reversed(self._page), None))
-        return [(key, _summary(found).pack()) for key, found in self._page.items()]
+        return [(key, _summary(found)) for key, found in self._page.items()]
 
     def versions(self, key: str) -> list[Entry]:
         """All versions of a key of the page that was read last, newest first."""

@@ -48,11 +48,12 @@ EXPORTED int dt_check_index(const uint8_t *drive, uint64_t drive_size, const uin
     return at == size && full == end;
 }
 
-/* The columns of a page. `texts`: ETag and storage class of each, every one with a NUL behind it. */
+/* The columns of a page. `texts`: the ETag of each, with a NUL behind it, and where `classed` is set its storage
+ * class with another; the others have the usual one. */
 typedef struct {
     int64_t *times, *sizes;
     uint32_t *versions;
-    uint8_t *kinds, *sealed, *is_inline;
+    uint8_t *kinds, *sealed, *is_inline, *classed;
     uint8_t *texts;
     uint64_t room, used;
 } columns;
@@ -117,6 +118,7 @@ static int unpack(const uint8_t *at, const uint8_t *end, columns *c, uint64_t ro
     c->versions[row] = (uint32_t)big(at + 19, 4);
     c->sealed[row] = (flags & SEALED_ETAG) != 0;
     c->is_inline[row] = (flags & INLINE) != 0;
+    c->classed[row] = (flags & CLASS) != 0;
     at += HEAD;
     found = text;
     if (flags & TEXT_ETAG && !(flags & SEALED_ETAG)) {
@@ -136,22 +138,22 @@ static int unpack(const uint8_t *at, const uint8_t *end, columns *c, uint64_t ro
     }
     if (!put(c, found, size))
         return 0;
-    found = (const uint8_t *)"STANDARD";
-    size = 8;
-    if (flags & CLASS && !(found = counted(&at, end, &size)))
+    if (flags & CLASS && (!(found = counted(&at, end, &size)) || !put(c, found, size)))
         return 0;
-    return put(c, found, size) && at == end;
+    return at == end;
 }
 
-/* Summaries lie in `data` one behind the other, `lengths` has the size of each. 1 if all were understood. */
+/* Summaries lie in `data` one behind the other, each behind `before` bytes of something else; `lengths` has the sizes
+ * of both together. 1 if all were understood. */
 EXPORTED int dt_unpack_index(const uint8_t *data, uint64_t size, const uint32_t *lengths, uint64_t count,
-                             columns *c)
+                             uint64_t before, columns *c)
 {
     uint64_t at = 0;
 
     c->used = 0;
     for (uint64_t i = 0; i < count; i++) {
-        if (lengths[i] > size - at || !unpack(data + at, data + at + lengths[i], c, i))
+        if (lengths[i] > size - at || lengths[i] < before
+            || !unpack(data + at + before, data + at + lengths[i], c, i))
             return 0;
         at += lengths[i];
     }

@@ -28,7 +28,7 @@ ABSENT, SEALED, ASK = 0, 1, 2
 UNUSUAL, TOO_LARGE = 1, 2
 MOST_ITEMS = 1_000
 
-_INTERFACE = 4 << 16 | envelope.SCHEMA << 8 | summary.SCHEMA
+_INTERFACE = 5 << 16 | envelope.SCHEMA << 8 | summary.SCHEMA
 _ITEM = struct.Struct("=9I")
 _NAME_ROOM = 8 * 1024 * 1024
 _ARENA_ROOM = 16 * 1024 * 1024
@@ -159,5 +159,5 @@ def library() -> ctypes.CDLL | None:
     found.dt_check_index.argtypes = (
         ctypes.c_char_p, size, ctypes.c_char_p, size, ctypes.c_char_p, size, pointer, size,
     )  # fmt: skip
-    found.dt_unpack_index.argtypes = (ctypes.c_char_p, size, pointer, size, pointer)
+    found.dt_unpack_index.argtypes = (ctypes.c_char_p, size, pointer, size, size, pointer)
     return found

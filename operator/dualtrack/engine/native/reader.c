@@ -19,7 +19,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { INTERFACE = 4, FROM_FILE = 1 };
+enum { INTERFACE = 5, FROM_FILE = 1 };
 
 /* What a caller was built against. Numbers that the two sides do not share end the use of this library. */
 EXPORTED uint32_t dt_interface(void)

@@ -13,7 +13,6 @@ from typing import Generic, TypeVar
 
 from dualtrack.engine.formats.xlmeta import XlMeta
 from dualtrack.engine.naming import raw
-from dualtrack.engine.native.index import summarised
 from dualtrack.engine.objects.documents import decode_meta
 from dualtrack.engine.objects.fs_walk import FsCursor
 from dualtrack.engine.objects.kv_track import KvTrack
@@ -68,11 +67,11 @@ class IndexCursor:
         if self._ended:
             return False
         after = self._after if self._after is not None else _before(self._start)
-        found = self._kv.keeper.scan_index(self._bucket, self._prefix, after, self._size)
+        found = self._kv.keeper.list_index(self._bucket, self._prefix, after, self._size)
         self._ended = len(found) < self._size
         if found:
             self._after = found[-1][0]
-        self._batch = summarised(found)[::-1]
+        self._batch = found[::-1]
         return bool(found)
 
     def skip(self, prefix: str) -> None:

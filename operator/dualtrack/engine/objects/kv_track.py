@@ -21,7 +21,7 @@ from dualtrack.engine.objects.cache import RowCache
 from dualtrack.engine.objects.types import Meter
 from dualtrack.engine.rows import NO_FILE, Generation, Row, RowDraft, RowOrigin, RowState, is_system
 from dualtrack.engine.stores.protocol import Batch, BatchResult, Outcome, Place, Put, StoreStats
-from dualtrack.engine.summary import summary
+from dualtrack.engine.summary import Summary, summary
 from dualtrack.errors import RefusedError, StoreError
 
 KV_ERRORS = (StoreError, RefusedError)
@@ -45,6 +45,10 @@ class Keeper(Protocol):
     def scan_index(
         self, bucket: str, prefix: str, after: str | None, limit: int
     ) -> list[tuple[str, bytes]]: ...
+
+    def list_index(
+        self, bucket: str, prefix: str, after: str | None, limit: int
+    ) -> list[tuple[str, Summary]]: ...
 
     def meta(self, name: str) -> bytes | None: ...
 

@@ -181,6 +181,12 @@ class _Transaction:
     def iterate(self, table: str, start: bytes, *, inclusive: bool) -> Iterator[tuple[bytes, bytes]]:
         return self._tables[table].iterate(self._txn, start, inclusive=inclusive)
 
+    def names(self, table: str, start: bytes, limit: int, *, inclusive: bool) -> list[bytes]:
+        return self._tables[table].names(self._txn, start, limit, inclusive=inclusive)
+
+    def values(self, table: str, first: bytes, count: int) -> list[bytes]:
+        return self._tables[table].values(self._txn, first, count)
+
     def put(self, table: str, key: bytes, value: bytes) -> None:
         self._tables[table].put(self._txn, key, value, self._new_child)
 

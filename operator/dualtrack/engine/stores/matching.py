@@ -5,20 +5,22 @@ A row matches if it says the same of the object and its file as the file does no
 is sealed well, and its index entry is the one that the file gives. Whatever does not match is only told by
 number: whoever asked looks at it in full.
 
-Every row and every index entry carries a check of its own (128 and 64 bits over drive, key and content). Two
-sets of rows with the same number and the same sum of checks are the same set; so the checks of what was met,
+Where rows are not met in the order of the store (`coverage.py`), sums tell whether any is left over. Every
+row and every index entry carries a check of its own (128 and 64 bits over drive, key and content). Two sets
+of rows with the same number and the same sum of checks are the same set; so the checks of what was met,
 summed, against those of all that lies in the store, say whether the store holds anything that was not met.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from dualtrack.engine.digests import full_hash
 from dualtrack.engine.native import comparing, library
 from dualtrack.engine.stores import envelope
+from dualtrack.engine.stores.coverage import Stretch
 from dualtrack.engine.stores.protocol import Place, SealedRows
 
 
@@ -64,42 +66,49 @@ class Checks:
 
 @dataclass(slots=True)
 class Matched:
-    """`others`: numbers of the rows that do not match. `digest`: sum of the row hashes of those that do."""
+    """`others`: numbers of the rows that do not match. `digest`: sum of the row hashes of those that do.
+    `rows` and `entries`: the stretches in which all that is there of both lies; None where it was not read in
+    order.
+    """
 
     others: list[int] = field(default_factory=list)
     checks: Checks = field(default_factory=Checks)
     digest: int = 0
+    rows: list[Stretch] | None = None
+    entries: list[Stretch] | None = None
 
 
 @dataclass(slots=True)
 class Held:
-    """All that a store holds, by its checks; `residents` are rows that point to their files."""
+    """All that a store holds, by its checks. `tombstones` are those that may be trusted; `others` rows that
+    are not present and have to be looked at: they point to their files, or may not be trusted.
+    """
 
     checks: Checks = field(default_factory=Checks)
     tombstones: int = 0
-    residents: list[Place] = field(default_factory=list)
+    others: list[Place] = field(default_factory=list)
 
 
 def match(
     drive: bytes,
     fresh: SealedRows,
-    stored: Mapping[bytes, bytes],
-    entries: Mapping[bytes, bytes],
+    stored: Sequence[bytes],
+    entries: Sequence[bytes],
     floor: bytes,
 ) -> Matched:
-    """`stored` and `entries` are what lies under the keys of `fresh`; `floor` is the packed trust floor."""
+    """`stored` and `entries` are what lies under the keys of `fresh`, empty where nothing does; `floor` is
+    the packed trust floor.
+    """
     found = library.library()
     if found is None:
         return match_in_python(drive, fresh, stored, entries, floor)
-    rows = [stored.get(full, b"") for full in fresh.fulls]
-    kept = [entries.get(full, b"") for full in fresh.fulls]
-    lists = fresh.fulls, fresh.values, fresh.entries, rows, kept
+    lists = fresh.fulls, fresh.values, fresh.entries, stored, entries
     compared = comparing.compare(found, drive, floor, lists)
     states = compared.states
     others = [number for number, state in enumerate(states) if not state] if 0 in states else []
     digest = compared.digests
     if comparing.UNHASHED in states:
-        for full, row, state in zip(fresh.fulls, rows, states, strict=True):
+        for full, row, state in zip(fresh.fulls, stored, states, strict=True):
             if state == comparing.UNHASHED:
                 digest += full_hash(full, envelope.payload_of(row))
     count = len(states) - len(others)
@@ -109,18 +118,18 @@ def match(
 def match_in_python(
     drive: bytes,
     fresh: SealedRows,
-    stored: Mapping[bytes, bytes],
-    entries: Mapping[bytes, bytes],
+    stored: Sequence[bytes],
+    entries: Sequence[bytes],
     floor: bytes,
 ) -> Matched:
     """The same without the library, and the reference for it."""
     found = Matched()
     checks, digest = found.checks, 0
-    for number, (full, value, entry) in enumerate(zip(fresh.fulls, fresh.values, fresh.entries, strict=True)):
-        row = stored.get(full)
+    lists = fresh.fulls, fresh.values, fresh.entries, stored, entries
+    for number, (full, value, entry, row, kept) in enumerate(zip(*lists, strict=True)):
         if (
-            row is not None
-            and entries.get(full) == entry
+            row
+            and kept == entry
             and envelope.says_the_same(row, value)
             and envelope.glance(full, row)[2] >= floor
             and envelope.sealed_well(drive, full, row)

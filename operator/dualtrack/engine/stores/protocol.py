@@ -27,8 +27,10 @@ from dualtrack.engine.rows import Generation, Row
 from dualtrack.errors import DualTrackError
 
 if TYPE_CHECKING:
+    from dualtrack.engine.stores.coverage import Coverage
     from dualtrack.engine.stores.matching import Checks, Held, Matched
     from dualtrack.engine.stores.readers import Readers
+    from dualtrack.engine.summary import Summary
 
 Place = tuple[str, str]
 """(bucket, key)"""
@@ -201,6 +203,11 @@ class KvStore(Protocol):
         end.
         """
 
+    def list_index(
+        self, bucket: str, prefix: str, after: str | None, limit: int
+    ) -> list[tuple[str, Summary]]:
+        """The same page with the summaries unpacked."""
+
     def commit(self, batch: Batch) -> BatchResult: ...
 
     def meta(self, name: str) -> bytes | None: ...
@@ -244,11 +251,17 @@ class OwnedStore(KvStore, Protocol):
     def scrub_meta(self) -> list[tuple[str, bytes | None]]:
         """Every meta value by name; None in place of a damaged one."""
 
-    def match(self, fresh: SealedRows, floor: Generation) -> Matched: ...
+    def coverage(self) -> Coverage: ...
+
+    def match(self, fresh: SealedRows, floor: Generation, *, in_order: bool = True) -> Matched: ...
+
+    def between(
+        self, table: str, start: bytes, end: bytes, most: int, *, inclusive: bool
+    ) -> list[PackedRow]: ...
 
     def checks(self, places: Sequence[Place]) -> Checks: ...
 
-    def held(self) -> Generator[None, None, Held]: ...
+    def held(self, coverage: Coverage, floor: Generation) -> Generator[None, None, Held]: ...
 
     def readers(self) -> Readers:
         """How far back the oldest reader holds the store's pages."""

@@ -12,24 +12,23 @@ from __future__ import annotations
 
 import json
 import os
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from itertools import islice, takewhile
 
 from dualtrack.engine.digests import DigestSum
-from dualtrack.engine.native.index import checked
+from dualtrack.engine.native.index import checked, listed
 from dualtrack.engine.rows import Generation, Row, RowOrigin, RowState
 from dualtrack.engine.stores import envelope, keys
 from dualtrack.engine.stores.protocol import Digest, Entries, Older, PackedRow, Place, ScrubPage
 from dualtrack.engine.stores.scrubbing import check_page
-from dualtrack.engine.stores.transaction import INDEX, META, ROWS, Transaction
+from dualtrack.engine.stores.transaction import INDEX, META, ROWS, Transaction, columns
+from dualtrack.engine.summary import Summary
 from dualtrack.errors import StoreCorruptError
 
 READ_ROWS = 5_000
 READ_BYTES = 16 * 1024 * 1024
-INDEX_PART = 512
 PAGE_PART = 32
 REMEDY = "rebuild the store from the drive while no file has been cleaned up, or use a snapshot"
 
@@ -113,18 +112,22 @@ class Reading:
         return page
 
     def scan_index(self, bucket: str, prefix: str, after: str | None, limit: int) -> list[tuple[str, bytes]]:
+        return checked(self._drive, *self._index_page(bucket, prefix, after, limit))
+
+    def list_index(
+        self, bucket: str, prefix: str, after: str | None, limit: int
+    ) -> list[tuple[str, Summary]]:
+        return listed(self._drive, *self._index_page(bucket, prefix, after, limit))
+
+    def _index_page(
+        self, bucket: str, prefix: str, after: str | None, limit: int
+    ) -> tuple[list[bytes], list[bytes]]:
+        """Full keys and entries, verified by nobody yet."""
         within = keys.full_key(bucket, prefix)
         start = max(within, keys.full_key(bucket, after)) if after is not None else within
         inclusive = after is None or start != keys.full_key(bucket, after)
-        found: list[tuple[bytes, bytes]] = []
         with self._read() as txn:
-            entries = txn.iterate(INDEX, start, inclusive=inclusive)
-            while part := list(islice(entries, min(limit - len(found), INDEX_PART))):
-                found += part
-                if not part[-1][0].startswith(within):
-                    del found[bisect_left(found, True, key=lambda entry: not entry[0].startswith(within)) :]
-                    break
-        return checked(self._drive, found)
+            return columns(txn, INDEX, start, limit, inclusive=inclusive, within=within)
 
     def meta(self, name: str) -> bytes | None:
         with self._read() as txn:

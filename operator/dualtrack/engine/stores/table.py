@@ -32,6 +32,7 @@ class LmdbTransaction(Protocol):
     def put(self, key: bytes, value: bytes, *, db: Any = ...) -> bool: ...
     def delete(self, key: bytes, value: bytes = ..., db: Any = ...) -> bool: ...
     def cursor(self, db: Any = ...) -> Any: ...
+    def stat(self, db: Any) -> Any: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,39 @@ class Table:
             txn.delete(full, db=self.main)
         elif place := self._descend(txn, full, None):
             txn.delete(place, db=self.long)
+
+    def names(self, txn: LmdbTransaction, start: bytes, limit: int, *, inclusive: bool) -> list[bytes]:
+        """See `Columnar`."""
+        found = self._leaves(txn, start, limit, inclusive=inclusive)
+        if found is None:
+            return [full for full, _ in islice(self.iterate(txn, start, inclusive=inclusive), max(limit, 0))]
+        return found
+
+    def values(self, txn: LmdbTransaction, first: bytes, count: int) -> list[bytes]:
+        """See `Columnar`."""
+        if self._goes_on(txn) and self._leaves(txn, first, count, inclusive=True) is None:
+            return [value for _, value in islice(self.iterate(txn, first, inclusive=True), count)]
+        cursor = txn.cursor(db=self.main)
+        found = cursor.set_range(first)
+        return list(islice(cursor.iternext(keys=False, values=True), count)) if found else []
+
+    def _leaves(
+        self, txn: LmdbTransaction, start: bytes, limit: int, *, inclusive: bool
+    ) -> list[bytes] | None:
+        """The keys of the main table from there on; None where they are not all there is, as one goes on in
+        the table of long keys.
+        """
+        if len(start) > keys.ROOT_SEGMENT:
+            return None
+        cursor = txn.cursor(db=self.main)
+        if not cursor.set_range(start) or (not inclusive and cursor.key() == start and not cursor.next()):
+            return []
+        found = list(islice(cursor.iternext(keys=True, values=False), max(limit, 0)))
+        return None if self._goes_on(txn) and keys.LIMIT in map(len, found) else found
+
+    def _goes_on(self, txn: LmdbTransaction) -> bool:
+        """Whether any key does."""
+        return self.long is not None and txn.stat(self.long)["entries"] > 0
 
     def iterate(
         self, txn: LmdbTransaction, start: bytes, *, inclusive: bool

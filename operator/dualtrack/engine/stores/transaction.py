@@ -12,13 +12,18 @@ Everything that makes a store of them (envelopes, compare-and-set, fences, count
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Protocol
+from itertools import islice, takewhile
+from typing import Protocol, runtime_checkable
 
 ROWS = "rows"
 INDEX = "index"
 META = "meta"
 TABLES = (ROWS, INDEX, META)
+_PART = 32, 512
+"""Keys that are read, at first and at most, before it is asked whether they still lie within what is
+wanted."""
 
 
 class Transaction(Protocol):
@@ -29,6 +34,39 @@ class Transaction(Protocol):
 
     def iterate(self, table: str, start: bytes, *, inclusive: bool) -> Iterator[tuple[bytes, bytes]]:
         """(key, value) from `start` on, in order; of what was committed before the transaction began."""
+
+
+@runtime_checkable
+class Columnar(Protocol):
+    """A transaction that gives keys and values each by themselves: a value is read only where its key is
+    wanted, and no pair is made of the two.
+    """
+
+    def names(self, table: str, start: bytes, limit: int, *, inclusive: bool) -> list[bytes]:
+        """The keys from `start` on, in order, at most `limit`. Fewer = the table ends there."""
+
+    def values(self, table: str, first: bytes, count: int) -> list[bytes]:
+        """The values of `count` keys, `first`, which is there, and those that follow it."""
+
+
+def columns(
+    txn: Transaction, table: str, start: bytes, limit: int, *, inclusive: bool, within: bytes
+) -> tuple[list[bytes], list[bytes]]:
+    """Keys that begin with `within`, from `start` on, at most `limit`, in order; and their values."""
+    if not isinstance(txn, Columnar):
+        entries = islice(txn.iterate(table, start, inclusive=inclusive), max(limit, 0))
+        found = list(takewhile(lambda entry: entry[0].startswith(within), entries))
+        return [key for key, _ in found], [value for _, value in found]
+    names: list[bytes] = []
+    ahead = _PART[0]
+    while part := txn.names(table, start, min(limit - len(names), ahead), inclusive=inclusive):
+        names += part
+        ahead = min(2 * ahead, _PART[1])
+        if not part[-1].startswith(within):
+            del names[bisect_left(names, True, key=lambda name: not name.startswith(within)) :]
+            break
+        start, inclusive = part[-1], False
+    return names, txn.values(table, names[0], len(names)) if names else []
 
 
 class WriteTransaction(Transaction, Protocol):

@@ -221,7 +221,9 @@ class Ordered:
         self.names = sorted(set(names), key=os.fsencode)
         self.given = 0
 
-    def scan_index(self, bucket: str, prefix: str, after: str | None, limit: int) -> list[tuple[str, bytes]]:
+    def list_index(
+        self, bucket: str, prefix: str, after: str | None, limit: int
+    ) -> list[tuple[str, Summary]]:
         start = os.fsencode(after) if after is not None else b""
         found = [
             each
@@ -230,10 +232,10 @@ class Ordered:
             and (after is None or os.fsencode(each) > start)
         ][:limit]
         self.given += len(found)
-        return [(each, PACKED) for each in found]
+        return [(each, SUMMARY) for each in found]
 
 
-PACKED = Summary(Kind.OBJECT, 1, 0, 1, "", "STANDARD", False).pack()
+SUMMARY = Summary(Kind.OBJECT, 1, 0, 1, "", "STANDARD", False)
 names = st.lists(st.text("ab/\udcff", min_size=1, max_size=6), max_size=30)
 
 
@@ -296,7 +298,7 @@ def test_a_level_of_a_large_bucket_reads_a_page_a_prefix() -> None:
 def test_globs(expression: str, hits: list[str], misses: list[str]) -> None:
     test = matching(expression)
     for each in (*hits, *misses):
-        key = Key("b", each, Summary.unpack(PACKED))
+        key = Key("b", each, SUMMARY)
         assert test(key) == (each in hits), each
 
 

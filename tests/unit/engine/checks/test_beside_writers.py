@@ -86,6 +86,32 @@ def filled(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("mode", ["fs/1", "kv_primary/1/true", "returning"])
+def test_no_writer_is_taken_for_a_defect_by_a_client_and_no_defect_for_a_writer(
+    tmp_path: Path, mode: str
+) -> None:
+    drive = filled(tmp_path)
+    store = str(drive / ".dualtrack/store")
+    with (
+        opened(drive, mode, drain=True, socket=True) as layer,
+        closing(OwnerClient(store)) as client,
+        writing(layer) as written,
+    ):
+
+        def verify(run_id: str) -> Task:
+            fence = client.begin(run_id, 0)
+            task = Task(Drive.open(drive), store, client, fence, run_id, client_only=True)
+            Verification(task).run()
+            return task
+
+        for number in range(5):
+            assert verify(f"verify-{number}").counts["objects"] >= len(QUIET)
+        assert min(written) > 0
+        PLANTS["flipped byte"][0](drive, owner_of(layer), ("bucket", QUIET[7]))
+        with pytest.raises(DifferenceError, match=f"1 objects differ.*{QUIET[7]}: content"):
+            verify("verify-planted")
+
+
+@pytest.mark.parametrize("mode", ["fs/1", "kv_primary/1/true", "returning"])
 def test_no_writer_is_taken_for_a_defect_and_no_defect_for_a_writer(tmp_path: Path, mode: str) -> None:
     drive = filled(tmp_path)
     with opened(drive, mode, drain=True) as layer, writing(layer) as written:

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from dualtrack.cli.main import main
 from dualtrack.engine import migrate
-from dualtrack.engine.client import OwnerClient
 from dualtrack.engine.native import library
 from dualtrack.engine.owner import Owner
 from dualtrack.engine.pace import Pace
 from dualtrack.engine.quarantine import all_quarantined
 from dualtrack.engine.repair import records
-from dualtrack.engine.server import Server
 from dualtrack.engine.stores import keys
 from dualtrack.engine.stores.protocol import Place, StoreStats
 from dualtrack.engine.stores.transaction import INDEX, ROWS
@@ -73,18 +70,6 @@ def quarantine(bench: Bench) -> dict[str, str]:
         return {each.name: each.reason for each in all_quarantined(owner)}
 
 
-@contextmanager
-def served(bench: Bench) -> Iterator[tuple[Owner, OwnerClient]]:
-    with bench.owner() as owner:
-        server = Server(owner, str(bench.store))
-        client = OwnerClient(str(bench.store), patience=0)
-        try:
-            yield owner, client
-        finally:
-            client.close()
-            server.close()
-
-
 @pytest.mark.parametrize("at", [0, 3, 8, 70, -1])
 def test_a_sweep_writes_a_damaged_row_anew_and_says_so(
     bench: Bench, damage: Callable[..., None], at: int
@@ -118,7 +103,7 @@ def test_the_same_by_pure_python(
 
 
 def test_the_same_through_a_servers_socket_and_beside_a_mark(bench: Bench) -> None:
-    with served(bench) as (owner, client):
+    with bench.served() as (owner, client):
         flip(owner, ROWS, PLACE, -1)
         token = owner.mark(*PLACE)
         run_id = "through-the-socket"

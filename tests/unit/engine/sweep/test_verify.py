@@ -18,6 +18,7 @@ from dualtrack.engine.native import library
 from dualtrack.engine.owner import Owner
 from dualtrack.engine.rows import Row, RowOrigin
 from dualtrack.engine.stores.protocol import Batch, Put
+from dualtrack.engine.task import Task
 from dualtrack.engine.walk import walk
 from dualtrack.errors import DifferenceError, DualTrackError, IncompleteError, OwnerError, StoreCorruptError
 from dualtrack.waivers import list_digest, waiver_id
@@ -148,15 +149,16 @@ def row_place(row: Row) -> Place:
         (in_store(distrust), "untrusted"),
     ],
 )
+@pytest.mark.parametrize("way", [Bench.verify, Bench.verify_beside])
 def test_one_planted_difference_is_found_and_named(
-    bench: Bench, some: Place, plant: Callable[[Bench, Place], None], kind: str
+    bench: Bench, some: Place, plant: Callable[[Bench, Place], None], kind: str, way: Callable[[Bench], Task]
 ) -> None:
     bench.migrate()
-    bench.verify()
+    way(bench)
     before = bench.record()
     plant(bench, some)
     with pytest.raises(DifferenceError, match=f"{some[1]}.*: {kind}"):
-        bench.verify()
+        way(bench)
     assert bench.record() == before
 
 
