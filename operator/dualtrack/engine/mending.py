@@ -21,7 +21,7 @@ from dualtrack.engine.drafts import draft_of_found
 from dualtrack.engine.listing import DirectoryReader, Found, Problem
 from dualtrack.engine.places import object_path
 from dualtrack.engine.quarantine import STORE, Quarantined, meta_name, quarantined
-from dualtrack.engine.repair.records import REPAIRS, Audit
+from dualtrack.engine.repair.records import REPAIRS, Audit, require_free
 from dualtrack.engine.rows import Row
 from dualtrack.engine.stores.protocol import Place, Put
 from dualtrack.engine.task import Task
@@ -86,6 +86,7 @@ class Mending:
         self.began = self.began or now
         total = int(task.owner.meta(REPAIRS) or b"0") + number
         audit = Audit(task.fence, task.run_id, VERB, self.began, task.counts["mended"], "done", now)
+        require_free(task.owner, audit)
         task.notes["warning"] = (
             f"{task.counts['mended']} damaged rows were written anew from their files; know the cause: scrub "
             "the store and look at its disk"

@@ -14,6 +14,8 @@ from dualtrack.engine import files
 from dualtrack.engine.cleanup import records
 from dualtrack.engine.owner_api import OwnerApi
 from dualtrack.engine.rows import Row
+from dualtrack.engine.stores.protocol import Place
+from dualtrack.errors import DifferenceError
 
 STAGING = ".dualtrack/tmp"
 
@@ -24,6 +26,10 @@ class Staged:
 
     row: Row
     path: str
+
+    @property
+    def place(self) -> Place:
+        return self.row.bucket, self.row.key
 
 
 class Writer:
@@ -52,16 +58,33 @@ class Writer:
             files.sync_file(each.path)
         return staged
 
-    def place(self, staged: list[Staged], below: str = "") -> None:
-        """Rename each to its object's directory below `below` of the drive, and flush what was changed."""
+    def place(self, staged: list[Staged], below: str = "", *, over: bool = True) -> None:
+        """Rename each to its object's directory below `below` of the drive, and flush what was changed.
+
+        Not `over`: a file that came into the place meanwhile stays, and `DifferenceError` names it.
+        """
         changed: set[str] = set()
         for each in staged:
             target = f"{below}{each.row.path}"
             self._ensure(os.path.dirname(target), changed)
-            files.rename(each.path, f"{self._root}/{target}")
+            if over:
+                files.rename(each.path, f"{self._root}/{target}")
+            else:
+                _rename_to_free(each, f"{self._root}/{target}")
             changed.add(os.path.dirname(target))
         for path in changed:
             files.sync_directory(f"{self._root}/{path}")
+
+    def replace(self, staged: Staged, kept: str) -> None:
+        """Put it in the place of the very file that has `kept` as its second name. If another came there
+        meanwhile that one stays, and `DifferenceError` names it."""
+        target = f"{self._root}/{staged.row.path}"
+        files.exchange(staged.path, target)
+        if not os.path.samefile(staged.path, kept):
+            files.exchange(staged.path, target)
+            raise _taken(staged)
+        files.unlink(staged.path)
+        files.sync_directory(os.path.dirname(target))
 
     def discard_staged(self) -> None:
         """Remove what an earlier run staged and did not put in place."""
@@ -95,3 +118,18 @@ class Writer:
             os.chown(absolute, uid, gid)
         os.chmod(absolute, mode)
         changed.update((path, parent))
+
+
+def _rename_to_free(staged: Staged, target: str) -> None:
+    try:
+        files.rename_exclusive(staged.path, target)
+    except FileExistsError as error:
+        raise _taken(staged) from error
+
+
+def _taken(staged: Staged) -> DifferenceError:
+    files.unlink(staged.path)
+    return DifferenceError(
+        f"{staged.row.bucket}/{staged.row.key}: a file came into its place meanwhile, and was left; find out "
+        "who writes to this drive, then run this again"
+    )

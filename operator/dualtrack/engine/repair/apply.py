@@ -38,10 +38,12 @@ from dualtrack.engine.repair.records import REPAIRS, Audit, Repaired
 from dualtrack.engine.repair.strategies import Action, Choice, Setting, Strategy, choose
 from dualtrack.engine.rows import Generation, Row
 from dualtrack.engine.stores.protocol import Outcome, Place, Put
+from dualtrack.engine.summary import summary
 from dualtrack.engine.task import Task
 from dualtrack.errors import DifferenceError, FormatError, IncompleteError
 
 BATCH = 32
+_BELIEVING_ROWS = (Action.WRITE_FILE, Action.HOLD_FILE, Action.KEEP_ROW)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ def repair(
     task.total = len(places)
     began = task.now().isoformat(timespec="seconds")
     audit = Audit(task.fence, task.run_id, f"repair {strategy}", began, len(places))
+    records.require_free(task.owner, audit)
     with task.recorded(audit.verb, f"dualtrack engine repair undo {task.run_id}", objects=_names(places)):
         _repair(task, audit, places, confirmation, setting)
 
@@ -133,17 +136,18 @@ class _Run:
     def _choose(self, place: Place, seen: Evidence) -> Choice:
         verdict = judge(seen, self._setting.floor, final=self._final)
         choice = choose(seen, verdict, self._setting)
-        if choice.action is Action.WRITE_FILE and has_other_name(seen):
-            return Choice(Action.REFUSE, "its file has another name than its row's; run migrate")
-        if choice.action is Action.WRITE_FILE and (why := self._unwritable(place, seen)):
+        if choice.action not in _BELIEVING_ROWS or seen.row is None or not seen.row.present:
+            return choice
+        if has_other_name(seen):
+            return Choice(Action.REFUSE, "its file has another name than its row's, which says nothing of it")
+        if why := self._unreadable(place, seen.row):
             return Choice(Action.REFUSE, why)
         return choice
 
-    def _unwritable(self, place: Place, seen: Evidence) -> str:
-        """A file must not be written that names parts which are not there."""
-        assert seen.row is not None
+    def _unreadable(self, place: Place, row: Row) -> str:
+        """A row must not become the truth that names parts which are not there."""
         try:
-            meta = xlmeta.decode(seen.row.data)
+            meta = xlmeta.decode(row.data)
         except FormatError as error:
             return f"its row cannot be decoded ({error})"
         directory = os.fsencode(f"{self._root}/{naming.object_directory(*place)}")
@@ -194,23 +198,27 @@ class _Run:
                 )
 
     def _change_files(self, changes: list[_Change]) -> None:
-        written: list[Row] = []
+        replacing: dict[str, Row] = {}
+        new: list[Row] = []
         for change in changes:
             path = self._path(change.record)
             kept = change.record.kept(self._root, "meta")
             if change.action is Action.HOLD_FILE:
                 files.rename_exclusive(path, kept)
             elif change.action is Action.WRITE_FILE and change.seen.row is not None:
-                if change.seen.file is not None:
+                if change.seen.file is None:
+                    new.append(change.seen.row)
+                else:
                     files.link(path, kept)
-                written.append(change.seen.row)
+                    replacing[kept] = change.seen.row
         files.sync_directory(records.folder(self._root, self._task.fence))
         for change in changes:
             self._check_kept(change)
             if change.action is Action.HOLD_FILE:
                 files.sync_directory(os.path.dirname(self._path(change.record)))
-        if written:
-            self._writer.place(self._writer.stage(written))
+        for staged, kept in zip(self._writer.stage(list(replacing.values())), replacing, strict=True):
+            self._writer.replace(staged, kept)
+        self._writer.place(self._writer.stage(new), over=False)
 
     def _check_kept(self, change: _Change) -> None:
         """What was put aside must be what was judged: somebody who asks nobody may have written meanwhile."""
@@ -239,6 +247,10 @@ class _Run:
                 return Put(row_after(place, seen, change.action, generation), b"", "any", 0)
             case Action.WRITE_FILE:
                 return self._backed(change)
+            case Action.HOLD_FILE | Action.KEEP_ROW if seen.row is not None and seen.row.present:
+                meta = xlmeta.decode(seen.row.data)
+                alone = row_after(place, seen, change.action, generation)
+                return Put(alone, summary(meta).pack(), "any", len(meta.versions))
             case _:
                 return None
 

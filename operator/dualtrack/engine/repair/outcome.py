@@ -7,6 +7,7 @@ repair is about; and which directories must be there for a file to be worth writ
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from dualtrack.engine import attributes
 from dualtrack.engine.drafts import draft_of_found, resident
@@ -17,7 +18,7 @@ from dualtrack.engine.judging import Evidence
 from dualtrack.engine.listing import Found, Problem
 from dualtrack.engine.naming import MetaName
 from dualtrack.engine.repair.strategies import Action
-from dualtrack.engine.rows import Generation, Row, RowDraft
+from dualtrack.engine.rows import NO_FILE, Generation, Row, RowDraft, RowOrigin
 from dualtrack.engine.stores.protocol import Place
 from dualtrack.errors import FormatError
 
@@ -25,6 +26,9 @@ from dualtrack.errors import FormatError
 def row_after(place: Place, seen: Evidence, action: Action, generation: Generation) -> Row:
     """What the repair makes the row say; the row itself where only its file is changed."""
     match action:
+        case Action.HOLD_FILE | Action.KEEP_ROW if seen.row is not None and seen.row.present:
+            # What `kv_only` would have written: of any other row a missing file is a loss.
+            return replace(seen.row, generation=generation, origin=RowOrigin.KV, fingerprint=NO_FILE)
         case Action.PUT_ROW:
             return Row.of(*place, generation, sound_draft(seen))
         case Action.RETIRE_ROW:

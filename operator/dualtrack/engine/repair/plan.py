@@ -138,5 +138,5 @@ def _all_differing(task: Task, confirmation: Confirmation, cap: Cap, objects: in
 
 
 def _counts(verdict: Verdict, confirmation: Confirmation) -> bool:
-    """Whether it is a difference for this repair: where rows alone answer, a file that is gone is none."""
-    return verdict.differs and not (confirmation.final and verdict is Verdict.MISSING_FILE)
+    """Whether it is a difference for this repair: where cleanup has taken files, one that is gone is none."""
+    return verdict.differs and not (confirmation.task.drive.held and verdict is Verdict.MISSING_FILE)

@@ -27,7 +27,7 @@ from dualtrack.engine.naming import MetaName
 from dualtrack.engine.owner_api import OwnerApi
 from dualtrack.engine.rows import Generation, Row
 from dualtrack.engine.stores.protocol import Place
-from dualtrack.errors import StoreCorruptError
+from dualtrack.errors import StoreCorruptError, UsageError
 
 FOLDER = f"{CONTROL}/undo/repair"
 RECORD = "repair/"
@@ -119,6 +119,16 @@ def audits(owner: OwnerApi) -> Iterator[Audit]:
     while page := owner.meta_scan(AUDIT, after, _PAGE):
         yield from (Audit.unpack(value) for _, value in page)
         after = page[-1][0]
+
+
+def require_free(owner: OwnerApi, audit: Audit) -> None:
+    """`UsageError` where another verb's run had this fence: its record says how it is taken back."""
+    value = owner.meta(audit.meta_name)
+    if value is not None and (known := Audit.unpack(value)).verb != audit.verb:
+        raise UsageError(
+            f"the run {known.run_id} ({known.verb}) had the fence {audit.fence}, and its record must stay; "
+            "nothing was changed: give this run a fence of its own"
+        )
 
 
 def repaired(owner: OwnerApi, fence: int) -> list[Repaired]:

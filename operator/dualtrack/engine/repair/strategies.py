@@ -14,11 +14,12 @@ from typing import assert_never
 from dualtrack.engine.drafts import draft_of_found
 from dualtrack.engine.judging import Evidence, Verdict
 from dualtrack.engine.listing import Found, Problem
+from dualtrack.engine.naming import MetaName
 from dualtrack.engine.rows import Generation, Row, RowState, is_system
 
 
 class Strategy(StrEnum):
-    #: The row is right; the file is moved aside. Only where rows alone answer (`kv_only`).
+    #: The row is right and stands alone from now; a file is moved aside. Only where rows alone answer.
     USE_KV = "use-kv"
     #: The file is right; the row is retired, and the next sweep makes it anew.
     USE_FS = "use-fs"
@@ -38,6 +39,8 @@ class Action(StrEnum):
     RETIRE_ROW = "rowRetired"
     BURY_ROW = "rowBuried"
     HOLD_FILE = "fileHeld"
+    #: There is no file; the row becomes one that needs none, as `kv_only` writes them.
+    KEEP_ROW = "rowKept"
     WRITE_FILE = "fileWritten"
     REFUSE = "refused"
 
@@ -83,13 +86,20 @@ def choose(seen: Evidence, verdict: Verdict, setting: Setting) -> Choice:
 
 
 def _use_kv(seen: Evidence, setting: Setting) -> Choice:
-    if seen.file is None:
-        return Choice(Action.NOTHING)
-    if not isinstance(seen.file, Found):
+    row = seen.row
+    if isinstance(seen.file, Problem):
         return _refuse(f"its file is not one that cleanup would take ({seen.file.reason})")
-    if seen.row is not None and seen.row.state is RowState.FS_RESIDENT:
+    if row is not None and is_system(row.bucket):
+        return _refuse("servers read the system volume's files in every mode, and its rows are a backup")
+    if row is not None and row.state is RowState.FS_RESIDENT:
         return _refuse("its row says that the file is to be read: without it nothing would be left")
-    return _trusted(seen.row, setting) or Choice(Action.HOLD_FILE)
+    if untrusted := _trusted(row, setting):
+        return untrusted
+    if row is not None and row.present and row.name is MetaName.XL_JSON:
+        return _refuse("its row is of an xl.json, which no server of ours can write: restore the drive")
+    if seen.file is not None:
+        return Choice(Action.HOLD_FILE)
+    return Choice(Action.KEEP_ROW if row is not None and row.present else Action.NOTHING)
 
 
 def _use_fs(seen: Evidence, setting: Setting) -> Choice:

@@ -38,15 +38,30 @@ class _Way(Enum):
 
 def undo(task: Task, run_id: str) -> None:
     """Take a run back. `DifferenceError` names what was changed since and therefore stays."""
-    audit = next((each for each in records.audits(task.owner) if each.run_id == run_id), None)
-    if audit is None or not audit.verb.startswith("repair "):
-        raise UsageError(f"there is no repair with the run id {run_id} in this store's records")
+    audit = _named(task, run_id)
+    records.require_free(task.owner, Audit(task.fence, task.run_id, f"undo {audit.run_id}", "", 0))
     _require(task, Strategy(audit.verb.removeprefix("repair ")))
     pending = records.repaired(task.owner, audit.fence)
     task.total = len(pending)
     kept = f"what it replaced lies in {records.folder(task.drive.path, audit.fence)}/*.replaced"
     with task.recorded("repair undo", kept, undone=run_id):
         _undo(task, audit, pending)
+
+
+def _named(task: Task, name: str) -> Audit:
+    """The repair of this run id, or of `ID@FENCE` where several had it. One that was taken back whole is only
+    meant where no other is left."""
+    repairs = [each for each in records.audits(task.owner) if each.verb.startswith("repair ")]
+    found = [each for each in repairs if name in (each.run_id, f"{each.run_id}@{each.fence}")]
+    if not found:
+        raise UsageError(f"there is no repair with the run id {name} in this store's records")
+    if len(left := [each for each in found if each.state != "undone"]) > 1:
+        told = "; ".join(f"{each.run_id}@{each.fence} ({each.verb}, {each.began})" for each in left)
+        raise UsageError(
+            f"{len(left)} repairs have the run id {name}: {told}; nothing was changed: say which, as "
+            f"{left[-1].run_id}@{left[-1].fence}"
+        )
+    return (left or found)[-1]
 
 
 def _undo(task: Task, audit: Audit, pending: Sequence[Repaired]) -> None:
@@ -103,7 +118,7 @@ class _Undoing:
                     continue
                 if not task.dry_run:
                     self._give_file_back(record, file)
-                if way is _Way.AS_LEFT and record.action != Action.HOLD_FILE:
+                if way is _Way.AS_LEFT:
                     puts.append(self._row_before(record))
                 meta[record.meta_name] = None
             for put, outcome in zip(puts, task.commit(tuple(puts), meta), strict=False):
@@ -150,11 +165,6 @@ class _Undoing:
 
 def _way(drive: str, record: Repaired, row: Row | None, file: Found | Problem | None) -> _Way:
     digest = _digest(file)
-    if record.action == Action.HOLD_FILE:
-        # The row was right and stays; only where the file's place is free can it go back.
-        if digest == record.file_before:
-            return _Way.NOT_BEGUN
-        return _Way.AS_LEFT if file is None else _Way.CHANGED
     if digest not in (record.file_after, record.file_before):
         return _Way.CHANGED
     if row is not None and (

@@ -87,6 +87,7 @@ def test_in_kv_only_a_foreign_file_is_moved_aside_and_the_row_goes_on_answering(
         assert engine(drive, "repair", "--strategy", "use-kv", "--run-id", "r1") == 0
         assert not (drive / "bucket" / "k3" / "xl.meta").exists()
         assert content(layer, "k3") == b"k3" * 5
+        assert engine(drive, "verify", "--final") == 0
         assert engine(drive, "repair", "undo", "r1") == 0
         assert (drive / "bucket" / "k3" / "xl.meta").read_bytes() == changed
 

@@ -88,6 +88,7 @@ def test_the_drive_that_differs_is_mended_and_given_back(
     assert [number for number in range(4) if after[number] != before[number]] == [1]
     if strategy == "use-kv":
         assert not stale[1].joinpath(*PLACE, "xl.meta").exists()
+        assert engine("verify", stale, "--accept-deviations", *final) == 0
     elif strategy != "use-fs":
         assert engine("verify", stale, "--accept-deviations") == 0
     assert engine("repair undo r", stale, *(each for each in words if each == "--server-stopped")) == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,17 +14,27 @@ from dualtrack.cli.main import main
 from dualtrack.engine import confirming, files, marker
 from dualtrack.engine.lock import DriveLock
 from dualtrack.engine.marker import MarkerState
+from dualtrack.engine.mending import Mending
 from dualtrack.engine.owner import Owner
+from dualtrack.engine.put_back import Staged, Writer
 from dualtrack.engine.repair import records
 from dualtrack.engine.repair.apply import repair
 from dualtrack.engine.repair.plan import Cap
 from dualtrack.engine.repair.strategies import Strategy
 from dualtrack.engine.repair.undo import undo
+from dualtrack.engine.restore import restore
 from dualtrack.engine.rows import Row, RowState
-from dualtrack.engine.stores.protocol import Batch
+from dualtrack.engine.stores.protocol import Batch, Put
 from dualtrack.engine.task import Task
 from dualtrack.engine.verify import Verification
-from dualtrack.errors import DifferenceError, IncompleteError, MarkerError, RefusedError, UsageError
+from dualtrack.errors import (
+    DifferenceError,
+    FencedError,
+    IncompleteError,
+    MarkerError,
+    RefusedError,
+    UsageError,
+)
 from layers import mark
 from planting import PLANTS
 from sweepbench import Bench
@@ -53,7 +64,9 @@ def owner(small: Bench) -> Iterator[Owner]:
 
 @contextmanager
 def run(bench: Bench, owner: Owner, **changes: object) -> Iterator[Task]:
+    run_id = changes.pop("run_id", None)
     task = bench.task(owner, **{"server_stopped": True, **changes})
+    task.run_id = str(run_id or task.run_id)
     with DriveLock.acquire(str(bench.drive), task.fence, task.run_id) as lock:
         task.lock = lock
         yield task
@@ -184,17 +197,78 @@ def test_a_dry_run_goes_the_same_way_and_changes_nothing(
 
 def test_use_kv_moves_the_file_aside_only_where_rows_alone_answer(small: Bench, owner: Owner) -> None:
     PLANTS["stale row"][0](small.drive, owner, ("bkt", "03"))
-    before, row = state(small, owner), owner.get("bkt", "03")
+    before = state(small, owner)
     with pytest.raises(MarkerError, match="acknowledged by the data plane; use sync-to-fs"):
         repaired(small, owner, USE_KV)
     mark(small.drive, MarkerState.KV_ONLY)
     task = repaired(small, owner, USE_KV)
     assert not small.file("bkt", "03").exists()
-    assert owner.get("bkt", "03") == row
+    assert state(small, owner)[1] == before[1]
     kept = list((small.drive / records.FOLDER).rglob("*.meta"))
     assert [path.read_bytes() for path in kept] == [before[0][str(small.file("bkt", "03"))][0]]
     undone(small, owner, task.run_id)
     assert state(small, owner) == before
+
+
+@pytest.mark.parametrize("kind", sorted({*PLANTS} - {"missing row"}))
+def test_after_use_kv_the_final_verification_is_clean_and_a_restore_writes_what_the_row_says(
+    small: Bench, owner: Owner, kind: str
+) -> None:
+    """The row has to say that no file is needed; of any other row a missing file is a loss."""
+    PLANTS[kind][0](small.drive, owner, ("bkt", "03"))
+    mark(small.drive, MarkerState.KV_ONLY)
+    before = state(small, owner)
+    with pytest.raises(DifferenceError):
+        Verification(small.task(owner), final=True).run()
+    task = repaired(small, owner, USE_KV)
+    assert (task.committed, small.file("bkt", "03").exists()) == (1, False)
+    Verification(small.task(owner), final=True).run()
+    undone(small, owner, task.run_id)
+    assert state(small, owner)[0] == before[0]
+    assert state(small, owner)[1] == before[1]
+    repaired(small, owner, USE_KV)
+    with run(small, owner) as back:
+        restore(back)
+    row = owner.get("bkt", "03")
+    assert row is not None
+    assert small.file("bkt", "03").exists() is row.present
+    verified(small, owner)
+
+
+def test_use_kv_is_refused_where_the_rows_data_is_gone(bench: Bench) -> None:
+    """The file may be all that says where the data of today is."""
+    bench.migrate()
+    bench.verify()
+    with bench.owner() as owner:
+        row, part = next(
+            (row, parts[0])
+            for row in owner.scan(None, 5_000)
+            if not row.bucket.startswith(".")
+            and (parts := sorted((bench.drive / row.bucket / row.key).glob("*/part.1")))
+        )
+        PLANTS["changed attributes"][0](bench.drive, owner, (row.bucket, row.key))
+        part.unlink()
+        part.parent.rmdir()
+        mark(bench.drive, MarkerState.KV_ONLY)
+        with pytest.raises(DifferenceError, match=f"data that is not on the drive .{part.parent.name}"):
+            repaired(bench, owner, USE_KV, (row.bucket, row.key))
+        assert bench.file(row.bucket, row.key).exists()
+
+
+def test_an_undo_of_use_kv_leaves_what_kv_only_has_written_since(small: Bench, owner: Owner) -> None:
+    PLANTS["stale row"][0](small.drive, owner, ("bkt", "03"))
+    mark(small.drive, MarkerState.KV_ONLY)
+    task = repaired(small, owner, USE_KV)
+    row, other = owner.get_many([("bkt", "03"), ("bkt", "05")])
+    assert row is not None
+    assert other is not None
+    summary = dict(owner.scan_index("bkt", "", None, 1_000))["05"]
+    new = replace(row, generation=owner.next_generation(), data=other.data)
+    owner.commit(Batch(puts=(Put(new, summary, "any", 1),)))
+    with pytest.raises(DifferenceError, match="bkt/03: it was changed since"):
+        undone(small, owner, task.run_id)
+    assert owner.get("bkt", "03") == new
+    Verification(small.task(owner), final=True).run()
 
 
 @pytest.mark.parametrize("strategy", [TO_KV, TO_FS, USE_FS])
@@ -392,7 +466,7 @@ class Crashed(BaseException):
 class Crash:
     """Ends everything at the n-th change, and lets nothing happen after it."""
 
-    CHANGES = ("write_new", "rename", "rename_exclusive", "link", "sync_file", "sync_directory")
+    CHANGES = ("write_new", "rename", "rename_exclusive", "link", "sync_file", "sync_directory", "exchange")
 
     def __init__(self, patch: pytest.MonkeyPatch, step: int) -> None:
         self.left = step
@@ -465,6 +539,89 @@ def test_the_command_repairs_and_takes_back(
             ("undo r1", "done"),
         ]
     assert marker.read(str(small.drive)).state is MarkerState.FS_AUTHORITATIVE
+
+
+def test_of_two_repairs_with_one_id_an_undo_takes_the_one_that_is_named(small: Bench, owner: Owner) -> None:
+    fences = []
+    for key in ("03", "04"):
+        PLANTS["stale row"][0](small.drive, owner, ("bkt", key))
+        fences.append(repaired(small, owner, TO_KV, run_id="twice").fence)
+    before = state(small, owner)
+    with pytest.raises(UsageError, match=f"2 repairs.*twice@{fences[0]} .*twice@{fences[1]} .*say which"):
+        undone(small, owner, "twice")
+    assert state(small, owner) == before
+    undone(small, owner, f"twice@{fences[0]}")
+    assert [each.key for fence in fences for each in records.repaired(owner, fence)] == ["04"]
+    undone(small, owner, "twice")
+    assert not [each.key for fence in fences for each in records.repaired(owner, fence)]
+
+
+@pytest.mark.parametrize("second", ["repair", "undo"])
+def test_a_run_with_the_fence_of_another_verb_is_refused_and_its_record_stays(
+    small: Bench, owner: Owner, second: str
+) -> None:
+    """The record of a fence says how its repair is taken back: whoever overwrote it would lose that."""
+    PLANTS["stale row"][0](small.drive, owner, ("bkt", "03"))
+    first = repaired(small, owner, TO_KV)
+    PLANTS["stale row"][0](small.drive, owner, ("bkt", "04"))
+    before = state(small, owner)
+    with run(small, owner) as task:
+        task.fence, task.run_id = first.fence, first.run_id
+        with pytest.raises(UsageError, match="give this run a fence of its own"):
+            undo(task, first.run_id) if second == "undo" else repair(task, TO_FS, accept_newer=True)
+    assert state(small, owner) == before
+    assert [each.verb for each in records.audits(owner)] == ["repair sync-to-kv"]
+
+
+def test_of_two_verbs_at_once_the_older_fence_writes_no_record_any_more(small: Bench, owner: Owner) -> None:
+    """Mending is a sweep's and takes no lock of the drive: the store's fence is what keeps the two apart."""
+    older = small.task(owner)
+    PLANTS["stale row"][0](small.drive, owner, ("bkt", "03"))
+    task = repaired(small, owner, TO_KV)
+    with pytest.raises(FencedError):
+        Mending(older, {}).mend([("bkt", "04")])
+    told = [(each.fence, each.verb) for each in records.audits(owner)]
+    assert told == [(task.fence, "repair sync-to-kv")]
+
+
+def test_a_file_that_is_written_after_the_last_look_is_not_written_over(
+    small: Bench, owner: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """H9: what was put aside is the file that was judged, and the one that stands there is another by now."""
+    PLANTS["stale row"][0](small.drive, owner, ("bkt", "03"))
+    newer = small.file("bkt", "09").read_bytes()
+    real = Writer.stage
+
+    def writing(writer: Writer, rows: list[Row]) -> list[Staged]:
+        if rows:
+            copy = small.file("bkt", "03").with_name("copy")
+            copy.write_bytes(newer)
+            copy.rename(small.file("bkt", "03"))
+        return real(writer, rows)
+
+    monkeypatch.setattr(Writer, "stage", writing)
+    with pytest.raises(DifferenceError, match="bkt/03: a file came into its place"):
+        repaired(small, owner, TO_FS, accept_newer=True)
+    assert small.file("bkt", "03").read_bytes() == newer
+    assert list((small.drive / ".dualtrack/tmp").iterdir()) == []
+
+
+def test_a_file_that_appears_where_there_was_none_is_not_written_over(
+    small: Bench, owner: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """H9: a server that knows nothing of our locks puts the object again while its row is written out."""
+    PLANTS["extra row"][0](small.drive, owner, ("bkt", "03"))
+    newer = small.file("bkt", "09").read_bytes()
+    real = records.keep_row
+
+    def appearing(drive: str, record: records.Repaired, row: Row) -> None:
+        real(drive, record, row)
+        small.file("bkt", "03").write_bytes(newer)
+
+    monkeypatch.setattr(records, "keep_row", appearing)
+    with pytest.raises(DifferenceError, match="bkt/03: a file came into its place"):
+        repaired(small, owner, TO_FS)
+    assert small.file("bkt", "03").read_bytes() == newer
 
 
 def test_a_run_that_nobody_knows_cannot_be_undone(small: Bench, owner: Owner) -> None:

@@ -9,6 +9,7 @@ import pytest
 from dualtrack.engine.formats import xlmeta
 from dualtrack.engine.judging import Evidence, judge
 from dualtrack.engine.listing import Found, Problem
+from dualtrack.engine.naming import MetaName
 from dualtrack.engine.repair.strategies import Action, Setting, Strategy, choose
 from dualtrack.engine.rows import ZERO, Fingerprint, Generation, Row, RowOrigin, RowState
 from dualtrack.engine.summary import summary
@@ -55,7 +56,8 @@ def chosen(strategy: Strategy, seen: Evidence, **changes: bool) -> tuple[Action,
         (TO_FS, None, ROW, ENTRY, Action.WRITE_FILE),
         (USE_KV, FILE, WRONG, ENTRY, Action.HOLD_FILE),
         (USE_KV, FILE, GONE, None, Action.HOLD_FILE),
-        (USE_KV, None, ROW, ENTRY, Action.NOTHING),
+        (USE_KV, None, ROW, ENTRY, Action.KEEP_ROW),
+        (USE_KV, None, GONE, None, Action.NOTHING),
     ],
 )
 def test_a_sound_side_that_is_believed_wins(
@@ -88,6 +90,9 @@ def test_what_is_equal_is_left_alone(strategy: Strategy) -> None:
         (USE_KV, FILE, None, "has no row"),
         (USE_KV, FILE, ASIDE, "nothing would be left"),
         (USE_KV, LINK, WRONG, "not one that cleanup would take"),
+        (USE_KV, None, ASIDE, "nothing would be left"),
+        (USE_KV, FILE, replace(SYSTEM, key="k"), "in every mode"),
+        (USE_KV, FILE, replace(WRONG, name=MetaName.XL_JSON), "restore the drive"),
     ],
 )
 def test_what_would_lose_something_is_refused_with_the_reason(
