@@ -8,6 +8,8 @@ at once and a test can assert that nobody else imports the primitives. What they
 - `rename`, `unlink`, `remove_directory` do one system call; durability is the caller's, by `sync_directory`,
   so that a batch pays for one flush.
 - `remove_directory` is `rmdir`: it never removes anything that is not empty.
+- What root makes here belongs to whoever has the directory that it is made in (`adopt`), unless its owner was
+  given: a first run as root must not lock out the Jobs and servers that come after it.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import fcntl
 import os
 import re
 import secrets
+import stat
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -50,11 +53,49 @@ def ensure_directory(path: str, mode: int = 0o755) -> None:
     """Create `path` and its missing parents, each made durable in its parent."""
     if os.path.isdir(path):
         return
-    parent = os.path.dirname(os.path.abspath(path))
+    parent = _parent(path)
     ensure_directory(parent, mode)
     with suppress(FileExistsError):
         os.mkdir(path, mode)
+        with directory(path) as descriptor:
+            adopt(descriptor, parent)
     sync_directory(parent)
+
+
+def adopt(made: int | str, parent: str | bytes) -> None:
+    """Give what root made (a descriptor, or the name of a socket) the owner and group of its `parent`, and
+    its group the rights of its owner where the parent's group may write (a volume with an `fsGroup`).
+
+    Never a file with two names, nor one of somebody else: it may have been put in our way. Where root may not
+    do this either (a container without CAP_CHOWN), it stays root's.
+    """
+    found = os.fstat(made) if isinstance(made, int) else os.lstat(made)
+    if os.geteuid() != 0 or found.st_uid != 0 or (stat.S_ISREG(found.st_mode) and found.st_nlink != 1):
+        return
+    above = os.stat(parent)
+    if (above.st_uid, above.st_gid) == (0, 0):
+        return
+    with suppress(PermissionError):
+        if (found.st_uid, found.st_gid) != (above.st_uid, above.st_gid):
+            os.chown(made, above.st_uid, above.st_gid, follow_symlinks=isinstance(made, int))
+        if isinstance(made, int) and above.st_mode & stat.S_IWGRP:
+            mode = stat.S_IMODE(found.st_mode)
+            os.fchmod(made, mode | (mode & stat.S_IRWXU) >> 3)
+
+
+def make_empty(path: str, mode: int) -> None:
+    """Have a file for a library that would make it as whoever we are; one that is there is left alone, and
+    where none can be made the library will tell."""
+    with suppress(OSError):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+        try:
+            adopt(descriptor, _parent(path))
+        finally:
+            os.close(descriptor)
+
+
+def _parent(path: str) -> str:
+    return os.path.dirname(os.path.abspath(path))
 
 
 def write_all(descriptor: int, data: bytes | memoryview) -> None:
@@ -72,13 +113,18 @@ def write_new(
     times: tuple[int, int] | None = None,
     sync: bool = True,
 ) -> None:
-    """Create `path` (it must not exist) with exactly these bytes, mode, owner and times, and flush it."""
+    """Create `path` (it must not exist) with exactly these bytes, mode, owner and times, and flush it.
+
+    Without an `owner` it is ours, or as `adopt` says.
+    """
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         write_all(descriptor, data)
         if owner is not None and owner != (os.fstat(descriptor).st_uid, os.fstat(descriptor).st_gid):
             os.fchown(descriptor, *owner)
         os.fchmod(descriptor, mode)
+        if owner is None:
+            adopt(descriptor, _parent(path))
         if times is not None:
             os.utime(descriptor, ns=times)
         if sync:
@@ -96,7 +142,7 @@ def write_atomic(
     times: tuple[int, int] | None = None,
 ) -> None:
     """Replace `path` by `data`: temporary file, fsync, rename, fsync of the directory."""
-    parent = os.path.dirname(os.path.abspath(path))
+    parent = _parent(path)
     temporary = os.path.join(parent, f".{os.path.basename(path)}.{secrets.token_hex(8)}.tmp")
     try:
         write_new(temporary, data, mode=mode, owner=owner, times=times)
@@ -195,7 +241,7 @@ def read_regular(path: str | bytes, limit: int) -> tuple[bytes, os.stat_result]:
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         status = os.fstat(descriptor)
-        if not os.path.stat.S_ISREG(status.st_mode):  # type: ignore[attr-defined]
+        if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "not a regular file", path)
         if status.st_size > limit:
             raise OSError(errno.EFBIG, f"larger than {limit} bytes", path)
@@ -215,6 +261,7 @@ def lock_file(path: str, *, shared: bool = False) -> int | None:
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
     try:
+        adopt(descriptor, _parent(path))
         fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
@@ -230,7 +277,8 @@ def open_log(path: str) -> int:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
     try:
         # Also where it is not new: whoever made it may have been killed before this.
-        sync_directory(os.path.dirname(os.path.abspath(path)))
+        adopt(descriptor, _parent(path))
+        sync_directory(_parent(path))
     except BaseException:
         os.close(descriptor)
         raise

@@ -93,6 +93,7 @@ class Journal:
         path = os.path.join(directory, "journal")
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
         try:
+            files.adopt(descriptor, directory)
             made = _prepare(descriptor, path)
             _refuse_foreign(descriptor, path, drive_id)
             files.sync_directory(directory)

@@ -52,6 +52,7 @@ class Server:
             files.unlink(path, missing_ok=True)
             self._listener.bind(path)
             os.chmod(path, 0o660)
+            files.adopt(path, store_dir)
         self._listener.listen(64)
         self._thread = threading.Thread(target=self._accept, name="store-socket", daemon=True)
         self._thread.start()

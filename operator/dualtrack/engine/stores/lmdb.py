@@ -30,6 +30,7 @@ from dualtrack.engine.stores.writing import Writing
 from dualtrack.errors import StoreCorruptError, StoreError, StoreFullError
 
 _CHILDREN = b"children"
+_MODE = 0o640
 _MAX_READERS = 510
 """More than this process has threads that read; each entry takes 64 bytes."""
 
@@ -66,6 +67,8 @@ class LmdbStore(Writing):
         files.ensure_directory(directory)
         place.refuse_unsound(directory)
         place.refuse_truncated(directory)
+        for name in (place.DATA_FILE, "lock.mdb"):
+            files.make_empty(os.path.join(directory, name), _MODE)
         with _translated(directory):
             env = lmdb.open(
                 directory,
@@ -74,7 +77,7 @@ class LmdbStore(Writing):
                 readahead=False,
                 max_readers=_MAX_READERS,
                 max_spare_txns=8,
-                mode=0o640,
+                mode=_MODE,
             )
             try:
                 names = ("rows", "rows.long", "index", "index.long", "meta")

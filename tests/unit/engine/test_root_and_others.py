@@ -1,0 +1,132 @@
+"""A first run as root, and those who come after it as somebody else: nobody is locked out of the drive."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dualtrack.cli.main import main
+from dualtrack.engine import files
+from layers import opened
+from smalldrive import small_bench
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files of others")
+JOB = 10_001
+REACHABLE = 0o755
+AS_JOB = f"""
+import importlib, os, pkgutil, sys
+import dualtrack.cli, dualtrack.engine
+from dualtrack.cli.main import main
+for package in (dualtrack.cli, dualtrack.engine):
+    for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+        if not module.name.endswith((".rocksdb", ".postgresql", ".parquet")):
+            importlib.import_module(module.name)
+os.setgroups([])
+os.setresgid({JOB}, {JOB}, {JOB})
+os.setresuid({JOB}, {JOB}, {JOB})
+sys.exit(main(sys.argv[1:]))
+"""
+OPERATOR = str(Path(__file__).parents[3] / "operator")
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Where everybody may go: pytest's own folder is root's alone."""
+    made = Path(tempfile.mkdtemp(prefix="dualtrack-owners-"))
+    made.chmod(REACHABLE)
+    yield made
+    shutil.rmtree(made)
+
+
+@pytest.fixture(params=[(JOB, JOB, 0o755), (0, JOB, 0o2775)], ids=["its own drive", "a volume with fsGroup"])
+def drive(request: pytest.FixtureRequest, minio_drive: Path, folder: Path) -> Path:
+    """With a few objects of a server that is the Job's user; its root as a kubelet leaves a volume's."""
+    made = small_bench(minio_drive, folder, 4).drive
+    for path in made.rglob("*"):
+        os.chown(path, JOB, JOB)
+    uid, gid, mode = request.param
+    os.chown(made, uid, gid)
+    made.chmod(mode)
+    return made
+
+
+def as_job(drive: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """The same command as uid 10001, in a process of its own. It is root until all is imported: this Python
+    may lie where nobody else can read it."""
+    command = ["engine", *words, "--drive", str(drive), "--store", str(drive / ".dualtrack/store")]
+    return subprocess.run(
+        [sys.executable, "-c", AS_JOB, *command],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": OPERATOR},
+        cwd="/",
+    )
+
+
+def as_root(drive: Path, *words: str) -> int:
+    return main(["engine", *words, "--drive", str(drive), "--store", str(drive / ".dualtrack/store")])
+
+
+def control_files(drive: Path) -> list[Path]:
+    return [drive / ".dualtrack", *(drive / ".dualtrack").rglob("*")]
+
+
+def test_a_job_goes_on_where_root_has_begun(drive: Path) -> None:
+    assert as_root(drive, "migrate") == 0
+    with opened(drive, "fs/1", socket=True):
+        found = {(path.stat().st_uid, path.stat().st_gid) for path in control_files(drive)}
+    like = drive.stat()
+    assert found == {(like.st_uid, like.st_gid)}
+    for words in (["migrate"], ["verify"], ["repair", "--strategy", "sync-to-kv"]):
+        ended = as_job(drive, *words)
+        assert ended.returncode == 0, ended.stderr
+    assert as_root(drive, "cleanup", "hold", "--server-stopped") == 0
+    ended = as_job(drive, "restore")
+    assert ended.returncode == 0, ended.stderr
+    assert as_root(drive, "verify") == 0
+
+
+def test_what_root_made_with_an_older_build_is_put_right_by_its_next_run(drive: Path) -> None:
+    assert as_root(drive, "migrate") == 0
+    for path in control_files(drive):
+        if path.name in ("audit.jsonl", "journal", "owner.lock"):
+            os.chown(path, 0, 0)
+            path.chmod(0o644)
+    assert as_job(drive, "migrate").returncode != 0
+    assert as_root(drive, "migrate") == 0
+    ended = as_job(drive, "migrate")
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_a_file_that_somebody_put_in_the_way_does_not_become_his(folder: Path) -> None:
+    """Root must not be made to give a file away: one with a second name may be anybody's."""
+    os.chown(folder, JOB, JOB)
+    secret = folder.with_name(folder.name + "-secret")
+    secret.write_text("root's")
+    try:
+        os.link(secret, folder / "audit.jsonl")
+        os.close(files.open_log(str(folder / "audit.jsonl")))
+        assert secret.stat().st_uid == 0
+    finally:
+        secret.unlink()
+    other = folder / "others"
+    other.write_text("")
+    os.chown(other, JOB + 1, JOB + 1)
+    os.close(files.open_log(str(other)))
+    assert other.stat().st_uid == JOB + 1
+
+
+def test_in_a_folder_of_roots_nothing_changes_hands(folder: Path) -> None:
+    files.ensure_directory(str(folder / "new"))
+    files.write_atomic(str(folder / "new/file"), b"")
+    found = (folder / "new/file").stat()
+    assert (found.st_uid, stat.S_IMODE(found.st_mode)) == (0, 0o644)
