@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 
 from dualtrack.engine.formats import xlmeta
 from dualtrack.engine.listing import DirectoryReader, Found, Problem
 from dualtrack.engine.metafile import MetaFile
 from dualtrack.engine.objects.kv_track import draft_of, resident_draft
-from dualtrack.engine.owner import Owner
+from dualtrack.engine.owner import DRAIN_BATCH, Owner
 from dualtrack.engine.places import object_path
 from dualtrack.engine.rows import NO_FILE, RowDraft, RowState
+from dualtrack.engine.stores.protocol import Place
 from dualtrack.engine.task import Task
 from dualtrack.errors import CorruptError, UnsupportedFormatError
 
@@ -52,9 +54,20 @@ def draft_reader(drive: str) -> Callable[[str, str], RowDraft | None]:
     return read
 
 
-def settle_journal(task: Task) -> None:
-    """Drain what a server that is gone has left dirty. Where one runs, its own drain does that."""
-    if isinstance(task.owner, Owner):
-        read = draft_reader(task.drive.path)
-        while task.owner.drain(read):
-            task.checkpoint()
+def settle_journal(task: Task) -> set[Place]:
+    """Drain what a server that is gone has left dirty; what stays so. Where one runs, its drain does that.
+
+    A key whose row is later than its file stays dirty (a write on the way back from `kv_only` that was cut
+    off): its file has to follow, and without the mark nobody would know. The next server does that.
+    """
+    if not isinstance(task.owner, Owner):
+        return set()
+    read, places = draft_reader(task.drive.path), task.owner.dirty_places(sys.maxsize)
+    for start in range(0, len(places), DRAIN_BATCH):
+        task.owner.drain(read, DRAIN_BATCH, places[start : start + DRAIN_BATCH], _left_to_server)
+        task.checkpoint()
+    return set(task.owner.dirty_places(sys.maxsize))
+
+
+def _left_to_server(bucket: str, key: str) -> None:
+    raise OSError("its row is later than its file, which the next server writes")
