@@ -139,7 +139,10 @@ class _Restoring:
             if task.dry_run:
                 return
             self._put_aside(undoing)
-            self._writer.place(self._writer.stage(writing))
+            replaced = {(row.bucket, row.key) for row in undoing}
+            staged = self._writer.stage(writing)
+            self._writer.place([each for each in staged if each.place in replaced])
+            self._writer.place([each for each in staged if each.place not in replaced], over=False)
             puts = tuple(self._settled(row, generation) for row in (*writing, *settled))
             if puts:
                 task.commit(puts)
@@ -308,7 +311,8 @@ def _finish(task: Task) -> None:
     names = [record.name for record in records.directory_records(task.owner)]
     for start in range(0, len(names), 1000):
         task.commit(meta=dict.fromkeys(names[start : start + 1000]))
-    task.commit(meta={verification.ACCEPTED: None, verification.RECORD: None})
+    used_up: dict[str, bytes | None] = {verification.ACCEPTED: None, verification.RECORD: None}
+    task.commit(meta=used_up | records.forgotten(task.owner))
     if not task.client_only:
         lower_marker(task, task.now())
 

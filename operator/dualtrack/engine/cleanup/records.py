@@ -29,6 +29,7 @@ PENDING = "hold/pending"
 NUMBER = "hold/number"
 HELD = "held/"
 DIRECTORY = "directory/"
+CURSORS = ("hold", "purge", "directories")
 _PAGE = 16
 
 
@@ -134,6 +135,22 @@ def unpack_batch(data: bytes) -> list[HeldFile]:
 
 def held_name(epoch: int, number: int) -> str:
     return f"{HELD}{epoch:010d}/{number:012d}"
+
+
+def put_down(owner: OwnerApi, epoch: int, moved: list[HeldFile]) -> dict[str, bytes | None]:
+    """The meta values by which these files are held, and no longer about to be."""
+    number = int(owner.meta(NUMBER) or b"0") + 1
+    return {PENDING: None, NUMBER: str(number).encode(), held_name(epoch, number): pack_batch(moved)}
+
+
+def forgotten(owner: OwnerApi) -> dict[str, bytes | None]:
+    """The meta values after which a later cleanup begins anew: of a batch that was cut off what was moved
+    stays on record as held, and no verb goes on where it was. For a drive that was restored."""
+    changes: dict[str, bytes | None] = {"cursor/" + name: None for name in CURSORS}
+    if (value := owner.meta(PENDING)) is not None:
+        pending = unpack_batch(value)
+        changes |= put_down(owner, int(pending[0].target.split("/")[2]), pending)
+    return changes
 
 
 def held_batches(owner: OwnerApi, after: str | None = None) -> Iterator[tuple[str, list[HeldFile]]]:

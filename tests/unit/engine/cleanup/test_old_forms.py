@@ -112,13 +112,20 @@ def test_an_xl_json_that_holds_no_json_is_quarantined(old) -> None:
     assert rows(old)[JSON].state is RowState.FS_RESIDENT
 
 
-def test_an_xl_meta_hides_the_xl_json_beside_it(old) -> None:
+def test_an_xl_meta_hides_the_xl_json_beside_it_and_does_so_again_at_the_end(old, tmp_path: Path) -> None:
     path = old.drive / "old" / JSON / "xl.meta"
     path.write_bytes(old_forms.fixtures()[0].data)
     old.migrate()
     row = rows(old)[JSON]
     assert (row.name, row.data) == (MetaName.XL_META, path.read_bytes())
+    before = old.files()
     old.run(hold)
     assert (old.drive / "old" / JSON / "xl.json").exists()
+    old.run(hold)
+    old.run(lambda task: snapshot.snapshot(task, str(tmp_path / "copy")))
+    old.run(lambda task: purge(task, str(tmp_path / "copy"), same_device=True))
+    old.run(hold)
+    assert old.run(remove_directories).counts["blocked"] == 1
+    assert (old.drive / "old" / JSON / "xl.json").exists()
     old.run(restore)
-    assert path.read_bytes() == row.data
+    assert old.files() == before

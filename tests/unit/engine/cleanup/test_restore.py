@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from dualtrack.engine import marker, naming, snapshot
+from dualtrack.engine.cleanup import records
 from dualtrack.engine.cleanup.hold import hold
 from dualtrack.engine.cleanup.purge import purge
 from dualtrack.engine.drive import Drive
@@ -23,6 +24,7 @@ from dualtrack.engine.task import Task
 from dualtrack.engine.verify import Verification
 from dualtrack.errors import (
     DifferenceError,
+    IncompleteError,
     MarkerError,
     OwnerError,
     RefusedError,
@@ -156,6 +158,36 @@ def test_a_file_newer_than_its_row_is_refused_and_the_drive_stays_held(small) ->
     meta(small, rows[4]).unlink()
     small.run(restore)
     assert meta(small, rows[4]).read_bytes() == rows[4].data
+
+
+@pytest.mark.parametrize("cut", ["at a limit", "in a batch"])
+def test_after_a_restore_a_hold_that_was_cut_off_begins_anew(
+    small, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cut: str
+) -> None:
+    """Where it went on instead, the files that it had taken before would stay beside their rows."""
+    before = small.files()
+    if cut == "at a limit":
+        with pytest.raises(IncompleteError, match="--limit"):
+            small.run(hold, limit=5)
+    else:
+        with monkeypatch.context() as patch:
+            patch.setattr(records, "put_down", cut_off)
+            with pytest.raises(IncompleteError, match="the process has ended"):
+                small.run(hold)
+    small.run(restore)
+    assert small.files() == before
+    small.run(lambda task: Verification(task).run())
+    small.run(hold)
+    assert small.metas() == []
+    small.run(lambda task: snapshot.snapshot(task, str(tmp_path / "copy")))
+    task = small.run(lambda task: purge(task, str(tmp_path / "copy"), same_device=True))
+    assert (task.counts["strangers"], small.held()) == (0, 0)
+    small.run(restore)
+    assert small.files() == before
+
+
+def cut_off(*_: object) -> None:
+    raise IncompleteError("the process has ended")
 
 
 def test_objects_read_from_their_files_are_neither_held_nor_restored(small) -> None:
