@@ -13,7 +13,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from dualtrack.engine import marker
+from dualtrack.engine import audit, marker
+from dualtrack.engine.audit import Begun, Record
 from dualtrack.engine.drive import Drive
 from dualtrack.engine.lock import DriveLock, known_fence
 from dualtrack.engine.marker import MarkerState
@@ -150,6 +151,15 @@ def orphans_task(layer: ObjectLayer, hours: float, **changes: Any) -> Iterator[T
             now=lambda: datetime.now(UTC) + timedelta(hours=hours),
             **changes,
         )
+
+
+def days_pass(drive: Path, since: datetime, days: int) -> None:
+    """Something is done on the drive at the end of each, as its audit tells."""
+    for number in range(1, days + 1):
+        day = since + timedelta(days=number)
+        begun = Begun("verify", f"day-{number}", known_fence(str(drive)) + 1, "")
+        with audit.step(str(drive), begun, Record(), now=lambda day=day: day):  # type: ignore[misc]
+            pass
 
 
 def md5(content: bytes) -> str:

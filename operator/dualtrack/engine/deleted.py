@@ -5,7 +5,8 @@ of service. Should that have been a mistake (a lost directory, a wrong `--accept
 row was the last that knew the object. So it is flushed to `<drive>/.dualtrack/deleted/` before what replaces
 it is committed, each time into a file of its own, `<day>-<fence>-<number>.rows`, so that nothing follows what
 a power cut has torn: a length (4 bytes) and the row with its check (`frames.row_bytes`), again and again.
-What is torn was not replaced. Files that are older than 30 days go when a later sweep buries.
+What is torn was not replaced. Files that are older than 30 days go when a later sweep buries, by the clock
+and by what the audit has seen of these days (`witness.py`).
 
 `give_back` writes an object's file again from what was kept, and its row after it.
 """
@@ -19,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from dualtrack.engine import files, frames
+from dualtrack.engine import auditlog, files, frames, witness
 from dualtrack.engine.authority import require_files_lead
 from dualtrack.engine.drafts import draft_reader
 from dualtrack.engine.formats import xlmeta
@@ -83,6 +84,8 @@ def expire(drive: str, now: datetime) -> int:
     """Remove files of days that are more than 30 days ago; how many. Names that are not ours stay."""
     last = f"{now.astimezone(UTC) - KEPT - timedelta(days=1):%Y%m%d}"
     old = [name for name in _names(drive) if name.day <= last]
+    lines = auditlog.look(drive)[0] if old else []
+    old = [name for name in old if witness.passed(lines, name.fence, now) >= KEPT]
     for name in old:
         files.unlink(f"{_folder(drive)}/{name}")
     return len(old)
@@ -101,6 +104,11 @@ def kept(drive: str) -> Iterator[tuple[str, Row]]:
                 if len(data := file.read(length)) < length:
                     break  # torn: what it said was never replaced
                 yield name.day, frames.row_of_bytes(data)
+
+
+def places(drive: str) -> set[Place]:
+    """Every object of which something is kept."""
+    return {(row.bucket, row.key) for _, row in kept(drive)}
 
 
 def give_back(task: Task, places: Sequence[Place]) -> None:
@@ -141,7 +149,8 @@ def _give_back(task: Task, row: Row) -> None:
             return
         generation = task.owner.next_generation()
         writer = Writer(task.drive.path, task.owner)
-        writer.place(writer.stage([row]))
+        # A server that knows nothing of our locks may have written it since we looked.
+        writer.place(writer.stage([row]), over=False)
         draft = draft_reader(task.drive.path)(*place)
         assert draft is not None
         put = Put(Row.of(*place, generation, draft), draft.summary, "any", draft.versions)
@@ -153,6 +162,8 @@ def _give_back(task: Task, row: Row) -> None:
 def _objection(task: Task, row: Row) -> str:
     if object_exists(task.drive.path, (row.bucket, row.key)):
         return "its file is there; move it away first if it cannot be read"
+    if any(found and found.present for found in task.owner.get_many([(row.bucket, row.key)])):
+        return "it was written again since, and its row has that: repair --strategy sync-to-fs writes it"
     directory = os.fsencode(f"{task.drive.path}/{object_directory(row.bucket, row.key)}")
     for name in needed_directories(xlmeta.decode(row.data)):
         if not os.path.isdir(directory + b"/" + name):

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from dualtrack.engine import files
+from dualtrack.engine import deleted, files
 from dualtrack.engine.departed import allowed_in_all as allowed
 from dualtrack.engine.drive import MULTIPART_DIRECTORY
 from dualtrack.engine.listing import DirectoryReader, Path
@@ -65,6 +65,7 @@ def collect(task: Task, *, accept: bool = False) -> None:
 
 def require(task: Task, verb: str) -> None:
     """What must hold before anything is moved, in either direction."""
+    repairs.require_free(task.owner, Audit(task.fence, task.run_id, verb, "", 0))
     if not task.client_only and not task.server_stopped:
         raise RefusedError(
             f"{verb} moves files that a running server may be using: say --server-stopped once no server "
@@ -96,13 +97,18 @@ def settle(task: Task) -> None:
         task.commit(meta=dict.fromkeys(gone))
 
 
+def kept_elsewhere(task: Task) -> set[Place]:
+    """Objects that can be taken back: what a repair or a sweep has put aside of them may name anything."""
+    return repairs.places(task.owner) | deleted.places(task.drive.path)
+
+
 @dataclass(slots=True)
 class _Collection:
     task: Task
     repaired: set[Place] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.repaired = repairs.places(self.task.owner)
+        self.repaired = kept_elsewhere(self.task)
 
     def find(self) -> list[Path]:
         task = self.task

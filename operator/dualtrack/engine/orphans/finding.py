@@ -37,7 +37,7 @@ class Verdict(StrEnum):
     UPLOAD = "upload"
     #: An object of this very key has it, or had it when its row was written.
     OBJECT = "object"
-    #: A repair that can be undone may give the row or file back that names it.
+    #: What can be taken back of the object (a repair's undo, a value kept for 30 days) may name it.
     REPAIRED = "repaired"
     #: A row or a file cannot be read or believed, so nobody can say that it does not name it.
     UNKNOWN = "unknown"

@@ -10,15 +10,16 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 
-from dualtrack.engine import files, naming
+from dualtrack.engine import auditlog, files, naming, witness
 from dualtrack.engine.listing import DirectoryReader
 from dualtrack.engine.orphans import finding, records
-from dualtrack.engine.orphans.collecting import BATCH, flush, move, require, settle, tell
+from dualtrack.engine.orphans.collecting import BATCH, flush, kept_elsewhere, move, require, settle, tell
 from dualtrack.engine.orphans.finding import Directory, Evidence, Verdict
 from dualtrack.engine.orphans.records import Orphan
 from dualtrack.engine.pairing import rows_of
 from dualtrack.engine.places import object_path
 from dualtrack.engine.rows import ZERO
+from dualtrack.engine.stores.protocol import Place
 from dualtrack.engine.task import Task
 from dualtrack.errors import DifferenceError, IncompleteError, UsageError
 
@@ -53,19 +54,29 @@ def purge(task: Task) -> None:
     require(task, "orphans purge")
     settle(task)
     now = task.now()
-    due = [each for each in records.collected(task.owner) if each.age_seconds(now) >= KEPT_SECONDS]
-    if due:
+    old = [each for each in records.collected(task.owner) if each.age_seconds(now) >= KEPT_SECONDS]
+    lines = auditlog.look(task.drive.path)[0] if old else []
+    due = [each for each in old if witness.passed(lines, each.fence, now).total_seconds() >= KEPT_SECONDS]
+    if waiting := len(old) - len(due):
+        task.counts["unwitnessed"] = waiting
+        task.warn(
+            f"{waiting} lie aside for a week by the clock alone, and stay until the drive's audit has seen "
+            "as many days"
+        )
+    if old:
+        # Also where none is due: the entry is what the days are counted by.
         with task.recorded("orphans purge", "none: nothing has named them for a week"):
             _remove_due(task, due)
     _raise_left(task, "may be wanted again and were kept (orphans undo gives them back)")
 
 
 def _remove_due(task: Task, due: Sequence[Orphan]) -> None:
+    kept = kept_elsewhere(task)
     for start in range(0, len(due), BATCH):
         task.checkpoint()
         if task.room() == 0:
             raise IncompleteError(f"removed {task.committed}, as many as --limit allows; run it again")
-        _purge(task, due[start : start + BATCH])
+        _purge(task, due[start : start + BATCH], kept)
 
 
 def _give_back(task: Task, group: Sequence[Orphan]) -> None:
@@ -92,12 +103,12 @@ def _taken(root: str, source: str) -> str:
     return "" if os.path.isdir(f"{root}/{source.partition('/')[0]}") else "its bucket is gone"
 
 
-def _purge(task: Task, group: Sequence[Orphan]) -> None:
+def _purge(task: Task, group: Sequence[Orphan], kept: set[Place]) -> None:
     root = task.drive.path
     removed: list[Orphan] = []
     with task.owner.locked({_directory(each).holder for each in group}):
-        for each, verdict in zip(group, _judge(task, group), strict=True):
-            if verdict in (Verdict.NAMED, Verdict.UNKNOWN):
+        for each, verdict in zip(group, _judge(task, group, kept), strict=True):
+            if verdict in (Verdict.NAMED, Verdict.UNKNOWN, Verdict.REPAIRED):
                 task.counts["left"] += 1
                 task.name(f"{each.source}: {verdict}")
                 continue
@@ -109,14 +120,14 @@ def _purge(task: Task, group: Sequence[Orphan]) -> None:
         _done(task, removed, "orphans purge")
 
 
-def _judge(task: Task, group: Sequence[Orphan]) -> list[Verdict]:
+def _judge(task: Task, group: Sequence[Orphan], kept: set[Place]) -> list[Verdict]:
     """As when they were collected, but for their age; a row of the very key has no say in what lies aside."""
     holders = [_directory(each).holder for each in group]
     reader = DirectoryReader(task.drive.path)
     verdicts = []
-    for each, row in zip(group, rows_of(task.owner, holders), strict=True):
-        file = reader.read(object_path(*_directory(each).holder))
-        evidence = Evidence((row, None), (file, None), dirty=False, repaired=False)
+    for each, holder, row in zip(group, holders, rows_of(task.owner, holders), strict=True):
+        file = reader.read(object_path(*holder))
+        evidence = Evidence((row, None), (file, None), dirty=False, repaired=holder in kept)
         verdicts.append(finding.judge(_directory(each), evidence, frozenset(), ZERO, 1 << 63))
     return verdicts
 

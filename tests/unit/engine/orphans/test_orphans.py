@@ -6,17 +6,23 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from crashing import Crasher
 from dualtrack.cli.main import main
-from dualtrack.engine import files
+from dualtrack.engine import deleted, files
 from dualtrack.engine.listing import data_directories
+from dualtrack.engine.objects.kv_track import KvTrack
 from dualtrack.engine.objects.layer import ObjectLayer
 from dualtrack.engine.objects.types import Attributes
 from dualtrack.engine.orphans import collecting, finding, keeping
@@ -24,7 +30,7 @@ from dualtrack.engine.orphans.finding import Directory, Evidence, Verdict, judge
 from dualtrack.engine.owner import Owner
 from dualtrack.engine.repair.records import audits
 from dualtrack.engine.rows import NO_FILE, ZERO, Generation, Row, RowOrigin, RowState
-from dualtrack.engine.stores.protocol import Batch, Put
+from dualtrack.engine.stores.protocol import Batch, Place, Put
 from dualtrack.errors import (
     DifferenceError,
     IncompleteError,
@@ -32,7 +38,7 @@ from dualtrack.errors import (
     RefusedError,
     UsageError,
 )
-from layers import Body, opened, orphans_task
+from layers import Body, days_pass, opened, orphans_task
 from orphanage import DAY, LARGE, collect, content, named, orphanage, plant, put, tree
 
 WEEK = 8 * 24
@@ -117,12 +123,75 @@ def test_a_week_later_they_are_removed_and_not_before(drive: Path) -> None:
     with opened(drive, "kv_only") as layer:
         collect(layer)
         aside = list((drive / ".dualtrack/orphans").glob("*/*/*"))
-        for hours, left in ((DAY + 24, 1), (DAY + WEEK, 0)):
+        with orphans_task(layer, DAY) as task:
+            collected = task.now()
+        for hours, days, left in ((DAY + 24, 1, 1), (DAY + WEEK, 7, 0)):
+            days_pass(drive, collected, days)
             with orphans_task(layer, hours) as task:
                 keeping.purge(task)
             assert sum(path.exists() for path in aside) == left
         with orphans_task(layer, DAY + WEEK) as task:
             assert list(keeping.records.collected(task.owner)) == []
+
+
+def test_a_clock_that_is_a_week_ahead_removes_nothing(drive: Path) -> None:
+    """The days are counted by what the audit has seen; a purge that finds none due is seen, too."""
+    plant(drive)
+    with opened(drive, "kv_only") as layer:
+        collect(layer)
+        for _ in range(3):
+            with orphans_task(layer, DAY + 4 * WEEK) as task:
+                keeping.purge(task)
+            assert (task.counts["unwitnessed"], task.counts["purge"]) == (1, 0)
+            assert "by the clock alone" in str(task.notes["warning"])
+        removed = []
+        for day in range(1, 8):
+            with orphans_task(layer, DAY + 4 * WEEK + 24 * day) as task:
+                keeping.purge(task)
+            removed.append(task.counts["purge"])
+        assert removed == [0, 0, 0, 0, 0, 1, 0], "the leap counts as one day of the seven"
+
+
+def test_a_clock_that_is_weeks_ahead_takes_nothing_from_a_write_under_way(
+    drive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its directory looks old and no row names it yet; its writer holds the object until one does."""
+    waiting = threading.Event()
+    with opened(drive, "kv_only") as layer, ThreadPoolExecutor() as pool:
+        owner = owner_of(layer)
+        real_put, real_locked = KvTrack.put, owner.locked
+        collected: list[Future[tuple[int, str]]] = []
+
+        def locked(places: Iterable[Place]) -> AbstractContextManager[None]:
+            waiting.set()
+            return real_locked(places)
+
+        def putting(*arguments: Any) -> None:
+            owner.locked = locked  # type: ignore[method-assign]
+            collected.append(pool.submit(collect, layer, 4 * WEEK))
+            assert waiting.wait(30), "the collection has found the directory and wants its object"
+            real_put(*arguments)
+
+        monkeypatch.setattr(KvTrack, "put", putting)
+        put(layer, "large", b"2")
+        assert collected[0].result(30)[0] == 0
+        assert content(layer, "large") == b"2"
+
+
+def test_the_data_of_a_value_that_is_kept_for_thirty_days_stays_as_long(drive: Path) -> None:
+    """A sweep that met no file has buried the row; its data is still there to be given back with it."""
+    with opened(drive, "kv_only") as layer:
+        owner = owner_of(layer)
+        row = owner.get("bucket", "large")
+        assert row is not None
+        now = datetime.now(UTC)
+        deleted.keep(str(drive), now, 1, [row])
+        buried = Row.tombstone("bucket", "large", owner.next_generation())
+        owner.commit(Batch(puts=(Put(buried, expect="any"),)))
+        assert collect(layer)[0] == 0
+        days_pass(drive, now, 40)
+        assert deleted.expire(str(drive), now + timedelta(days=40)) == 1
+        assert collect(layer)[0] == 1
 
 
 def test_what_a_row_names_again_is_not_purged_but_can_be_given_back(drive: Path) -> None:
@@ -135,6 +204,8 @@ def test_what_a_row_names_again_is_not_purged_but_can_be_given_back(drive: Path)
         owner.commit(Batch(puts=(Put(buried, expect="any"),)))
         run_id = collect(layer)[1]
         owner.commit(Batch(puts=(Put(replace(row, generation=owner.next_generation()), summary, "any"),)))
+        with orphans_task(layer, DAY) as task:
+            days_pass(drive, task.now(), 8)
         with orphans_task(layer, DAY + WEEK) as task, pytest.raises(DifferenceError, match="wanted again"):
             keeping.purge(task)
         with orphans_task(layer, DAY + WEEK) as task:

@@ -13,8 +13,10 @@ from dualtrack.cli.main import main
 from dualtrack.engine import deleted, departed
 from dualtrack.engine.departed import Accepted
 from dualtrack.engine.history import history
-from dualtrack.engine.rows import RowState
+from dualtrack.engine.put_back import Staged, Writer
+from dualtrack.engine.rows import Row, RowState
 from dualtrack.errors import IncompleteError, StoreCorruptError
+from layers import days_pass
 from smalldrive import BUCKET, small_bench
 from sweepbench import Bench
 
@@ -186,6 +188,7 @@ def test_list_tells_them_without_a_store(ten: Bench, capsys: pytest.CaptureFixtu
 def test_they_go_after_thirty_days_and_not_before(ten: Bench) -> None:
     lose(ten, "00")
     ten.migrate(now=lambda: NOW)
+    days_pass(ten.drive, NOW, 31)
     lose(ten, "01")
     ten.migrate(now=lambda: NOW + timedelta(days=30, hours=16))
     assert sorted(kept(ten)) == ["00", "01"]
@@ -195,6 +198,65 @@ def test_they_go_after_thirty_days_and_not_before(ten: Bench) -> None:
     task = ten.migrate(now=lambda: NOW + timedelta(days=31, hours=17))
     assert task.counts["expired"] == 1
     assert sorted(kept(ten)) == ["01", "02"]
+
+
+def test_a_clock_that_is_weeks_ahead_ends_nothing_early(ten: Bench) -> None:
+    """However often it is asked, and also for what was kept under a date of long ago."""
+    days_pass(ten.drive, NOW - timedelta(days=100), 99)
+    lose(ten, "00")
+    ten.migrate(now=lambda: datetime(1970, 1, 1, tzinfo=UTC))
+    ten.migrate(now=lambda: NOW)
+    lose(ten, "01")
+    ten.migrate(now=lambda: NOW)
+    for number in (2, 3):
+        lose(ten, f"{number:02d}")
+        task = ten.migrate(now=lambda: NOW + timedelta(days=90))
+        assert task.counts["expired"] == 0
+    assert sorted(kept(ten)) == numbered(0, 1, 2, 3)
+
+
+@pytest.mark.parametrize("swept", [False, True])
+def test_what_was_written_again_since_is_not_given_back_over(ten: Bench, swept: bool) -> None:
+    """Its file may be gone once more: then its row alone has what was written last."""
+    first = lose(ten, "00")["00"]
+    ten.migrate()
+    again = ten.file(BUCKET, "05").read_bytes()
+    ten.file(BUCKET, "00").parent.mkdir()
+    ten.file(BUCKET, "00").write_bytes(again)
+    if swept:
+        ten.migrate()
+        ten.file(BUCKET, "00").unlink()
+    where = ["--drive", str(ten.drive), "--store", str(ten.store)]
+    assert main(["engine", "deleted", "give-back", *where, "--object", f"{BUCKET}/00"]) == 51
+    if swept:
+        with ten.owner() as owner:
+            row = owner.get(BUCKET, "00")
+        assert row is not None
+        assert (row.data, ten.file(BUCKET, "00").exists()) == (again, False)
+        ten.migrate()
+        assert kept(ten)["00"] == again != first, "which the next sweep keeps in its turn"
+    else:
+        assert ten.file(BUCKET, "00").read_bytes() == again
+
+
+def test_a_server_that_writes_it_in_the_last_moment_is_not_written_over(
+    ten: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lose(ten, "00")
+    ten.migrate()
+    again = ten.file(BUCKET, "05").read_bytes()
+    real = Writer.stage
+
+    def writing(writer: Writer, rows: list[Row]) -> list[Staged]:
+        ten.file(BUCKET, "00").parent.mkdir()
+        ten.file(BUCKET, "00").write_bytes(again)
+        return real(writer, rows)
+
+    monkeypatch.setattr(Writer, "stage", writing)
+    where = ["--drive", str(ten.drive), "--store", str(ten.store)]
+    assert main(["engine", "deleted", "give-back", *where, "--object", f"{BUCKET}/00"]) == 51
+    assert ten.file(BUCKET, "00").read_bytes() == again
+    assert list((ten.drive / ".dualtrack/tmp").iterdir()) == []
 
 
 def test_a_torn_end_is_passed_over_and_damage_is_not(ten: Bench) -> None:
