@@ -27,8 +27,9 @@ import dualtrack.cli, dualtrack.engine
 from dualtrack.cli.main import main
 for package in (dualtrack.cli, dualtrack.engine):
     for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
-        if not module.name.endswith((".rocksdb", ".postgresql", ".parquet")):
+        if not module.name.endswith((".rocksdb", ".postgresql", ".parquet", "._reader")):
             importlib.import_module(module.name)
+dualtrack.engine.native.library.library()
 os.setgroups([])
 os.setresgid({JOB}, {JOB}, {JOB})
 os.setresuid({JOB}, {JOB}, {JOB})
