@@ -18,28 +18,24 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from dualtrack.engine import client, files, rebuild_schema
+from dualtrack.engine import rebuild_schema, replacing
 from dualtrack.engine.drive import HOLD_DIRECTORY, Drive
 from dualtrack.engine.lock import DriveLock
 from dualtrack.engine.marker import MarkerState
 from dualtrack.engine.migrate import Sweep
-from dualtrack.engine.owner import REPLACED, Owner, OwnerSettings, lock_store
+from dualtrack.engine.owner import REPLACED, Owner, OwnerSettings
 from dualtrack.engine.owner_api import OwnerApi
 from dualtrack.engine.pace import Pace
-from dualtrack.engine.stores.location import ROCKSDB_FOLDER, Driver, Location, locate
+from dualtrack.engine.stores.location import Driver, Location, locate
 from dualtrack.engine.stores.opening import open_store
 from dualtrack.engine.stores.protocol import Batch
 from dualtrack.engine.task import Task
 from dualtrack.engine.verify import Verification
-from dualtrack.errors import DualTrackError, MarkerError, OwnerError, RefusedError, UsageError
-
-BUILDING = "building"
-"""A file in a store that is not finished yet; what lies at `STORE.rebuild` without it is kept."""
+from dualtrack.errors import DualTrackError, MarkerError, RefusedError
 
 _SALVAGE_SECONDS = 600
 _HOLDS = ("held/", "hold/")
@@ -57,6 +53,7 @@ _DERIVED = (
     "unmended",
     "sampled",
     "snapshot",
+    "rowlog",
     "quarantine/",
 )
 
@@ -99,7 +96,7 @@ def _way_back(location: Location, kept: str) -> str:
 def _rebuild(
     drive: Drive, location: Location, lock: DriveLock, task_of: Callable[[OwnerApi], Task], *, dry_run: bool
 ) -> Rebuilt:
-    with _held(location):
+    with replacing.held(location):
         carried, lost = _carry(drive, location, lock)
         if location.driver is Driver.POSTGRESQL:
             schema = rebuild_schema.fresh_location(drive, location, datetime.now(UTC))
@@ -110,23 +107,18 @@ def _rebuild(
                 rebuild_schema.discard(schema)
                 return Rebuilt(task, "", lost)
             return Rebuilt(task, rebuild_schema.swap(drive, location, schema, task.now()), lost)
-        fresh = location.directory + ".rebuild"
-        _make_room(fresh)
-        files.ensure_directory(fresh)
-        files.write_new(os.path.join(fresh, BUILDING), b"")
-        files.sync_directory(fresh)
+        fresh = replacing.begin(location)
         where = f"rocksdb:{fresh}" if location.driver is Driver.ROCKSDB else fresh
         task = _build(drive, locate(where), carried, task_of)
         lock.check()
         if dry_run:
-            _clear(fresh)
+            replacing.clear(fresh)
             return Rebuilt(task, "", lost)
-        return Rebuilt(task, _swap(location, fresh, task.now()), lost)
+        return Rebuilt(task, replacing.swap(location, fresh, task.now()), lost)
 
 
 def _refuse(drive: Drive, location: Location, lock: DriveLock) -> None:
-    if location.driver is not Driver.POSTGRESQL and os.path.ismount(location.directory):
-        raise UsageError(f"--store {location} is a mount, which cannot be renamed; use a directory below it")
+    replacing.refuse_mount(location)
     if lock.state.state.reached(MarkerState.KV_ONLY):
         raise MarkerError(
             f"{drive.path} is at {lock.state.state}: its rows may be the only copy, and a store made from "
@@ -137,22 +129,6 @@ def _refuse(drive: Drive, location: Location, lock: DriveLock) -> None:
             f"{drive.path} has files on hold: rows are the only metadata of these objects; put a snapshot in "
             "the store's place, or restore first"
         )
-
-
-@contextmanager
-def _held(location: Location) -> Iterator[None]:
-    """No other owner, from here to the end. The lock moves away with the old directory."""
-    if os.path.isdir(location.directory) and client.answers(location.directory):
-        raise OwnerError(
-            f"a server owns {location} and answers on its socket; stop it, or let it start without this "
-            "store (in fs or kv_primary with fallback it serves from files), then run this again"
-        )
-    lock = lock_store(location, replaced_too=True)
-    assert lock is not None
-    try:
-        yield
-    finally:
-        os.close(lock)
 
 
 def _carry(
@@ -240,51 +216,3 @@ def _build(
     if digest != task.notes["digest"]:
         raise RefusedError(f"{fresh} has digest {digest}, not {task.notes['digest']}; run rebuild again")
     return task
-
-
-def _swap(location: Location, fresh: str, now: datetime) -> str:
-    """Exchange the two, and keep the old one. Returns where."""
-    held = lock_store(locate(fresh))
-    assert held is not None
-    try:
-        files.unlink(os.path.join(fresh, BUILDING))
-        files.sync_file_system(fresh)
-        parent = os.path.dirname(os.path.abspath(location.directory))
-        files.exchange(fresh, location.directory)
-        files.sync_directory(parent)
-        return _keep(fresh, now)
-    finally:
-        os.close(held)
-
-
-def _keep(directory: str, now: datetime) -> str:
-    """Put an old store aside, not to be opened by mistake."""
-    path = os.path.join(directory, REPLACED)
-    if not os.path.lexists(path):
-        files.write_new(path, f"replaced by rebuild at {now.isoformat(timespec='seconds')}\n".encode())
-    kept = f"{directory.removesuffix('.rebuild')}.replaced-{now:%Y%m%dT%H%M%S.%fZ}"
-    files.rename_exclusive(directory, kept)
-    files.sync_directory(os.path.dirname(os.path.abspath(kept)))
-    return kept
-
-
-def _make_room(fresh: str) -> None:
-    """Where an earlier run was cut off: a half-built store goes, anything else is kept."""
-    if not os.path.lexists(fresh):
-        return
-    if os.path.lexists(os.path.join(fresh, BUILDING)):
-        _clear(fresh)
-    else:
-        _keep(fresh, datetime.now().astimezone())
-
-
-def _clear(directory: str) -> None:
-    """Remove a store that was never finished; the file that says so goes last."""
-    inner = os.path.join(directory, ROCKSDB_FOLDER)
-    if os.path.isdir(inner):
-        for name in os.listdir(inner):
-            files.unlink(os.path.join(inner, name))
-        files.remove_directory(inner)
-    for name in sorted(os.listdir(directory), key=lambda name: name == BUILDING):
-        files.unlink(os.path.join(directory, name))
-    files.remove_directory(directory)

@@ -76,7 +76,7 @@ WAY = (
         ("repair undo",),
         ".replaced",
     ),
-    Verb("rebuild", "dualtrack.engine.rebuild:_swap", "rebuild", ("rebuild",), "store.replaced-"),
+    Verb("rebuild", "dualtrack.engine.replacing:swap", "rebuild", ("rebuild",), "store.replaced-"),
     Verb(
         "cleanup hold --server-stopped",
         "dualtrack.engine.cleanup.hold:_settle",

@@ -16,6 +16,7 @@ from dualtrack.engine import files, marker
 from dualtrack.engine import rebuild as rebuilding
 from dualtrack.engine.marker import MarkerState
 from dualtrack.engine.owner import Owner, OwnerSettings
+from dualtrack.engine.replacing import BUILDING
 from dualtrack.engine.stores.location import locate
 from dualtrack.engine.stores.opening import open_store
 from dualtrack.engine.stores.protocol import Batch, Digest
@@ -152,7 +153,7 @@ def test_cut_off_before_the_swap_it_begins_anew(bench: Bench, monkeypatch: pytes
         patch.setattr(rebuilding.Verification, "run", cut)
         with pytest.raises(Cut):
             run(bench)
-    assert (Path(f"{bench.store}.rebuild") / rebuilding.BUILDING).exists()
+    assert (Path(f"{bench.store}.rebuild") / BUILDING).exists()
     assert state(bench) == (digest, uuid)
     assert run(bench) == 0
     assert len(aside(bench)) == 1
