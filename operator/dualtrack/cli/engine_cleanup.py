@@ -11,6 +11,7 @@ from dualtrack.engine.cleanup import hold, purge
 from dualtrack.engine.cleanup.directories import remove_directories
 from dualtrack.engine.cleanup.preconditions import refuse_running_server
 from dualtrack.engine.drive import STORE_DIRECTORY
+from dualtrack.engine.orphans.routine import collect_beside
 from dualtrack.engine.task import Task
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     works: dict[str, tuple[Work, ...]] = {
         "hold": (hold.prepare, hold.seal, hold.take),
         "purge": (prove_snapshot, purge.remove),
-        "directories": (remove_directories,),
+        "directories": (collect_beside, remove_directories),
     }
     arguments.verb = f"cleanup {arguments.step}"
     return run_task(arguments, *works[arguments.step], locked=True)
