@@ -77,8 +77,8 @@ MUTATIONS = (
     Mutation(
         "H5",
         "stores/writing.py",
-        'int(self._get_meta(txn, "term") or b"0") + 1',
-        'int(self._get_meta(txn, "term") or b"1")',
+        "term = self._stored_term(txn) + 1",
+        "term = max(1, self._stored_term(txn))",
         f"{OWNER}::test_generations_rise_over_restarts",
     ),
     Mutation(

@@ -59,6 +59,7 @@ class _Terms:
     locked: bool
     creates: bool
     announced: bool
+    needs_log: bool
 
 
 def run_task(
@@ -67,6 +68,7 @@ def run_task(
     locked: bool,
     creates: bool = False,
     announced: bool = True,
+    needs_log: bool = True,
     together: Callable[[Sequence[Task]], None] | None = None,
 ) -> int:
     """Do the works and leave their result. The error that ended them is raised again for the exit code.
@@ -75,14 +77,14 @@ def run_task(
     set is asked of all before one is changed; `together` comes last and sees them all.
 
     `creates`: the verb may begin with a store that is not there yet. Not `announced`: it changes nothing, so
-    it raises no fence and ends no run that is at work.
+    it raises no fence and ends no run that is at work. Not `needs_log`: it ends the store's row log.
     """
     cycles.look_rarely()
     sys.setswitchinterval(SWITCH_SECONDS)
     named = places(arguments)
     tasks: list[Task] = []
     try:
-        with _tasks(arguments, named, tasks, _Terms(locked, creates, announced)):
+        with _tasks(arguments, named, tasks, _Terms(locked, creates, announced, needs_log)):
             for work in works:
                 for task in tasks:
                     work(task)
@@ -137,7 +139,7 @@ def _task(
             connect(
                 drive.path,
                 store,
-                OwnerSettings(drive_id=drive.drive_id),
+                OwnerSettings(drive_id=drive.drive_id, needs_log=terms.needs_log),
                 client_only=arguments.client_only,
                 server_stopped=stopped,
                 stop=stop,

@@ -19,6 +19,7 @@ import dualtrack.errors as tree
 from dualtrack.engine import frames
 from dualtrack.engine.native.index import summarised
 from dualtrack.engine.owner_api import OwnerInfo
+from dualtrack.engine.rowlog.keeper import Status
 from dualtrack.engine.rows import Generation, Row
 from dualtrack.engine.server import MAX_PLACES, socket_path
 from dualtrack.engine.stores.matching import Matched
@@ -66,6 +67,7 @@ class OwnerClient:
         self._threads = threading.local()
         self._connections: list[socket.socket] = []
         self._lock = threading.Lock()
+        self.log = _Log(self._call)
 
     def info(self) -> OwnerInfo:
         fields = self._call("info")
@@ -223,6 +225,35 @@ class OwnerClient:
             connection.close()
             raise _ConnectionEndedError(str(error)) from error
         return connection
+
+
+class _Log:
+    """The owner's row log; see `LogApi`."""
+
+    def __init__(self, call: Callable[..., Any]) -> None:
+        self._call = call
+
+    def start(
+        self,
+        directory: str,
+        flush_seconds: int = 0,
+        *,
+        accept_same_device: bool = False,
+        dry_run: bool = False,
+    ) -> None:
+        self._call("log_start", os.fsencode(directory), flush_seconds, accept_same_device, dry_run)
+
+    def stop(self) -> None:
+        self._call("log_stop")
+
+    def rotate(self) -> None:
+        self._call("log_rotate")
+
+    def prune(self) -> int:
+        return int(self._call("log_prune"))
+
+    def status(self) -> Status:
+        return Status(**self._call("log_status"))
 
 
 class _ConnectionEndedError(OwnerError):

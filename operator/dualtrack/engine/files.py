@@ -301,6 +301,13 @@ def append(descriptor: int, data: bytes) -> None:
     os.fsync(descriptor)
 
 
+def sync_data(descriptor: int) -> None:
+    """Make what was written through this descriptor durable, and as much of its size as is needed to read
+    it.
+    """
+    os.fdatasync(descriptor)
+
+
 def reserve(descriptor: int, size: int) -> None:
     """Have room for `size` bytes more behind the end, without changing it. OSError where there is none."""
     end = os.fstat(descriptor).st_size

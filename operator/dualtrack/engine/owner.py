@@ -24,8 +24,10 @@ from dualtrack.engine.mode import Mode
 from dualtrack.engine.objects import intents
 from dualtrack.engine.objects.cache import Commits
 from dualtrack.engine.owner_api import OwnerInfo
+from dualtrack.engine.rowlog.appending import RowLog
+from dualtrack.engine.rowlog.keeper import Keeper, follow
 from dualtrack.engine.rows import ZERO, Generation, Row, RowDraft, RowOrigin, is_system
-from dualtrack.engine.stores.location import Location, locate
+from dualtrack.engine.stores.location import Driver, Location, locate
 from dualtrack.engine.stores.matching import Matched
 from dualtrack.engine.stores.opening import open_store
 from dualtrack.engine.stores.protocol import (
@@ -66,6 +68,8 @@ class OwnerSettings:
     mode: Mode | None = None
     map_size: int = 0
     boot_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    #: Whether the row log that the store has must be there: who means to end it does without.
+    needs_log: bool = True
 
 
 class Owner:
@@ -78,7 +82,10 @@ class Owner:
         journal: Journal | None,
         drive: str | None,
         settings: OwnerSettings,
+        log: RowLog | None = None,
+        directory: str = "",
     ) -> None:
+        """`directory` is an LMDB store's, which can have a row log."""
         self.store = store
         self._lock = lock
         self._journal = journal
@@ -92,6 +99,7 @@ class Owner:
         #: Told of every commit of rows, where somebody caches them; set before the first one.
         self.commits: Commits | None = None
         self._writer = Writer(store, journal if journal is not None else ())
+        self.log = Keeper(store, log, (directory, drive or ""), self._writer.call)
 
     @classmethod
     def open(cls, drive: str | None, store_dir: str, settings: OwnerSettings) -> Owner:
@@ -111,13 +119,17 @@ class Owner:
             store = open_store(location, settings.drive_id, map_size=settings.map_size)
             opened.append(store.close)
             trust.check_marker(drive, store, settings.mode)
+            log = follow(store, needed=settings.needs_log)
+            if log is not None:
+                opened.append(log.close)
             store.open_term()
             journal = Journal.open(marker.control_directory(drive), store.drive_id) if drive else None
             if journal is not None:
                 opened.append(journal.close)
                 intents.recover(str(drive), journal)
             trust.settle(store, journal, drive, settings.mode)
-            return cls(store, lock, journal, drive, settings)
+            embedded = location.directory if location.driver is Driver.LMDB else ""
+            return cls(store, lock, journal, drive, settings, log, embedded)
         except BaseException:
             for close in reversed(opened):
                 close()
@@ -401,6 +413,7 @@ class Owner:
 
     def close(self) -> None:
         self._writer.close()
+        self.log.close()
         self.store.close()
         if self._journal is not None:
             self._journal.close()

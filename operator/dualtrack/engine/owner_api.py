@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from dualtrack.engine.rowlog.keeper import LogApi
 from dualtrack.engine.rows import Generation, Row
 from dualtrack.engine.stores.matching import Matched
 from dualtrack.engine.stores.protocol import (
@@ -46,6 +47,10 @@ class OwnerInfo:
 
 
 class OwnerApi(Protocol):
+    @property
+    def log(self) -> LogApi:
+        """Of its row log, if it has one."""
+
     def info(self) -> OwnerInfo: ...
 
     def begin(self, run_id: str, fence: int) -> int:

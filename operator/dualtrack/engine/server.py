@@ -14,6 +14,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -244,4 +245,11 @@ def _verbs(owner: Owner) -> dict[str, Callable[..., Any]]:
         "commit": partial(_commit, owner),
         "cursor": lambda name: owner.cursor(os.fsdecode(name)),
         "meta": lambda name: owner.meta(os.fsdecode(name)),
+        "log_start": lambda path, seconds, accepted, dry_run: owner.log.start(
+            os.fsdecode(path), seconds, accept_same_device=accepted, dry_run=dry_run
+        ),
+        "log_stop": owner.log.stop,
+        "log_rotate": owner.log.rotate,
+        "log_prune": owner.log.prune,
+        "log_status": lambda: asdict(owner.log.status()),
     }

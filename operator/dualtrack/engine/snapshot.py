@@ -8,6 +8,10 @@ first pass went by). What writers commit after the stated generation may be in t
 
 The copy is closed, opened again and read whole, every envelope checked, and only then renamed to `DIR`. A
 snapshot has the store's UUID and drive id, so that `restore --store DIR` takes it in place of a lost store.
+
+Where the store has a row log, the copy notes where in it it begins and ends (`rowlog/`), and the log's
+segments before that are removed once the copy is in its place. A copy itself never has a log: whoever opened
+it as a store would write into the log of another one.
 """
 
 from __future__ import annotations
@@ -15,16 +19,19 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from dualtrack.engine import files
 from dualtrack.engine.cleanup.verification import Verified
 from dualtrack.engine.formats import xlmeta
+from dualtrack.engine.rowlog.keeper import BASE
+from dualtrack.engine.rowlog.records import Position
 from dualtrack.engine.rows import Generation, Row, is_system
 from dualtrack.engine.stores.lmdb import LmdbStore
 from dualtrack.engine.stores.protocol import Batch, Digest, Place, Put
+from dualtrack.engine.stores.recording import POSITION
 from dualtrack.engine.summary import summary
 from dualtrack.engine.task import Task
 from dualtrack.errors import DifferenceError, IncompleteError, RefusedError, StoreLockedError
@@ -34,8 +41,9 @@ PAGE = 2_000
 _PASSES = 5
 _PARTS = ("data.mdb", "lock.mdb", "owner.sock", "owner.lock")
 """The last two are what an owner leaves, such as a restore that takes a snapshot in a lost store's place."""
-# The store counts these itself, or writes them when it is created; the term comes last (see `_copy_meta`).
-_OWN_META = ("count/", "children", "entries", "schema", "drive_id", "term")
+# The store counts these itself, or writes them when it is created; term and position in the log come last
+# (see `_copy_meta`).
+_OWN_META = ("count/", "children", "entries", "schema", "drive_id", "term", "rowlog")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +61,16 @@ def snapshot(task: Task, directory: str) -> Record:
     """Copy the store to `directory`, replacing an older snapshot there only once the new one is verified."""
     directory = place(directory)
     _refuse_foreign(task, directory)
+    if not task.dry_run:
+        task.owner.log.rotate()
+    begun = Position.of(task.owner.meta(POSITION))
     stated = task.owner.next_generation()
     time = task.now().isoformat()
     temporary = directory + ".tmp"
     _clear(temporary)
     with _opened(temporary, task) as copy:
         _copy(task, copy, stated)
-        _copy_meta(task, copy)
+        _copy_meta(task, copy, begun)
     digest, newer = _verify_copy(task, temporary, stated)
     files.sync_directory(temporary)
     if task.dry_run:
@@ -70,7 +81,10 @@ def snapshot(task: Task, directory: str) -> Record:
     record = Record(directory, str(digest), digest.count, (stated.term, stated.counter), time)
     with task.recorded("snapshot", "none: the copy that it replaces is older", directory=directory):
         _swap(temporary, directory)
-        task.commit(meta={RECORD: json.dumps(asdict(record)).encode()})
+        base = json.dumps([begun.log, begun.seq]).encode() if begun is not None else None
+        task.commit(meta={RECORD: json.dumps(asdict(record)).encode(), BASE: base})
+        if removed := task.owner.log.prune():
+            task.counts["logSegmentsRemoved"] = removed
     task.counts.update(rows=digest.count, newer=newer)
     task.notes |= {"digest": str(digest), "snapshot": directory, "generation": list(record.generation)}
     return record
@@ -125,13 +139,8 @@ def lies_on_drive(task: Task, directory: str) -> bool:
     return os.path.commonpath([root, os.path.realpath(directory)]) == root
 
 
-@contextmanager
-def _opened(directory: str, task: Task) -> Iterator[LmdbStore]:
-    store = LmdbStore.open(directory, task.drive.drive_id)
-    try:
-        yield store
-    finally:
-        store.close()
+def _opened(directory: str, task: Task) -> closing[LmdbStore]:
+    return closing(LmdbStore.open(directory, task.drive.drive_id))
 
 
 def pages(task: Task) -> Iterator[list[Row]]:
@@ -174,15 +183,26 @@ def put_of(row: Row) -> Put:
     return Put(row, packed, "any", len(meta.versions))
 
 
-def _copy_meta(task: Task, copy: LmdbStore) -> None:
+def _copy_meta(task: Task, copy: LmdbStore, begun: Position | None) -> None:
     after = None
     while page := task.owner.meta_scan("", after, 64):
         copy.commit(Batch(meta={name: value for name, value in page if not name.startswith(_OWN_META)}))
         after = page[-1][0]
     # An owner of the copy must give generations above every row in it. After this nothing can be committed.
-    term = task.owner.meta("term")
-    if term is not None:
-        copy.commit(Batch(meta={"term": term}))
+    term = task.owner.meta("term") or b"0"
+    copy.commit(Batch(meta={"term": term, POSITION: _position(task, copy, begun, int(term))}))
+
+
+def _position(task: Task, copy: LmdbStore, begun: Position | None, term: int) -> bytes | None:
+    """What the copy notes of the store's log: all up to the record that was the last when copying began is in
+    it, and nothing beyond the one that is the last now.
+    """
+    if begun is None:
+        return None
+    now = Position.of(task.owner.meta(POSITION))
+    if now is None or now.log != begun.log:
+        raise IncompleteError("the store's row log was begun anew or ended meanwhile; run snapshot again")
+    return begun.of_copy(term, now.seq, copy.entries().changes).pack()
 
 
 def _verify_copy(task: Task, directory: str, stated: Generation) -> tuple[Digest, int]:
@@ -230,7 +250,7 @@ def _clear(directory: str) -> None:
         )
 
 
-def _refuse_owned(directory: str) -> None:
+def refuse_owned(directory: str) -> None:
     """Nobody may be at work on what is to be replaced."""
     path = os.path.join(directory, "owner.lock")
     if not os.path.lexists(path):
@@ -251,7 +271,7 @@ def _refuse_foreign(task: Task, directory: str) -> None:
         raise RefusedError(f"{directory} is not empty and holds no snapshot; name another directory")
     if strange := sorted(set(os.listdir(directory)).difference(_PARTS)):
         raise RefusedError(f"{directory} holds more than a snapshot ({strange[0]}); move that away first")
-    _refuse_owned(directory)
+    refuse_owned(directory)
     with _opened(directory, task) as old:
         uuid = old.meta("store_uuid")
     if uuid != task.owner.meta("store_uuid"):

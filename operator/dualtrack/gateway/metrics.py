@@ -47,6 +47,9 @@ _ENGINE_GAUGES = {
     "rustfs_kv_degraded": "1 while the key-value store cannot be used",
     "rustfs_dual_track_store_reader_behind": "Transactions since the store's oldest reader began",
     "rustfs_dual_track_store_readers_cleared": "Readers of the store that died while reading",
+    "rustfs_dual_track_row_log": "1 while every commit of the store is logged on another device",
+    "rustfs_dual_track_row_log_covers": "1 while the last snapshot and the row log give the store",
+    "rustfs_dual_track_row_log_record": "Number of the row log's last record",
     "rustfs_dual_track_late_keys": "Keys whose rows lag behind their files longer than the window",
     "rustfs_dual_track_journal_depth": "Keys written to files whose rows are not yet committed",
 }

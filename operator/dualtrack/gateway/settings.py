@@ -15,6 +15,7 @@ from dualtrack.engine.objects.cache import CacheSettings
 from dualtrack.engine.objects.levels import Level
 from dualtrack.engine.objects.types import INLINE_LIMIT, SEPARATE_FROM
 from dualtrack.engine.objects.types import Settings as LayerSettings
+from dualtrack.engine.rowlog.keeper import Wish
 from dualtrack.errors import DriveError, UsageError
 from dualtrack.gateway.auth import Credentials
 
@@ -49,6 +50,11 @@ class GatewaySettings:
             cache=_cache(env),
             instant=_switch(env, "RUSTFS_INSTANT_UPLOAD"),
             inline_limit=_inline_limit(env),
+            row_log=Wish(
+                env.get("RUSTFS_DUAL_TRACK_ROW_LOG", ""),
+                _whole(env, "RUSTFS_DUAL_TRACK_ROW_LOG_FLUSH_SECONDS", 0, low=0),
+                _switch(env, "RUSTFS_DUAL_TRACK_ROW_LOG_SAME_DEVICE"),
+            ),
         )
         token = _secret(env, "RUSTFS_DUAL_TRACK_ACK_TOKEN")
         return cls(_drive(env), host, port, credentials, mode, layer, token)

@@ -87,7 +87,7 @@ class Keeping:
             meter.gauge("rustfs_metadata_cache_entries", entries, {})
             meter.gauge("rustfs_metadata_cache_bytes", size, {})
         try:
-            counts, readers = owner.stats().objects, owner.readers()
+            counts, readers, log = owner.stats().objects, owner.readers(), owner.log.status()
         except KV_ERRORS as error:
             _log.warning("store does not tell its counts error=%s", error)
             return
@@ -95,6 +95,9 @@ class Keeping:
         meter.gauge("rustfs_objects_in_kv", present, {})
         meter.gauge("rustfs_dual_track_store_reader_behind", readers.behind, {})
         meter.gauge("rustfs_dual_track_store_readers_cleared", readers.cleared, {})
+        meter.gauge("rustfs_dual_track_row_log", bool(log.directory) and not log.failure, {})
+        meter.gauge("rustfs_dual_track_row_log_covers", log.covers, {})
+        meter.gauge("rustfs_dual_track_row_log_record", log.seq, {})
 
     def warm(self) -> int:
         """Read the rows of the keys used last before the restart into the cache; how many there are."""

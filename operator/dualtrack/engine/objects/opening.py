@@ -34,6 +34,7 @@ from dualtrack.engine.objects.shadow import Shadow
 from dualtrack.engine.objects.strong import BothTracks, StrongDualPlane, StrongPrimaryPlane
 from dualtrack.engine.objects.types import Meter, Settings
 from dualtrack.engine.owner import Owner, OwnerSettings
+from dualtrack.engine.rowlog.keeper import OFF
 from dualtrack.engine.server import Server
 from dualtrack.engine.stores.location import locate
 from dualtrack.engine.stripes import Stripes
@@ -71,9 +72,15 @@ class Opened:
 
     def _own(self, settings: Settings) -> Owner | None:
         strong = settings.level is Level.STRONG and self.mode.ratio > 0
-        wanted = OwnerSettings(self.drive.drive_id, self.mode, settings.map_size, self.boot_id)
+        wanted = OwnerSettings(
+            self.drive.drive_id,
+            self.mode,
+            settings.map_size,
+            self.boot_id,
+            needs_log=settings.row_log.directory != OFF,
+        )
         try:
-            return Owner.open(self.drive.path, self._store_dir(settings), wanted)
+            return _logged(Owner.open(self.drive.path, self._store_dir(settings), wanted), settings)
         except (StoreError, OSError) as error:
             if strong or not self.mode.fallback:
                 raise
@@ -142,6 +149,18 @@ class Opened:
             self.server.close()
         if self.owner is not None:
             self.owner.close()
+
+
+def _logged(owner: Owner, settings: Settings) -> Owner:
+    """With the row log that the settings ask for. What forbids it forbids the start in every mode: it is a
+    setting that is wrong, or a disk that somebody relies on.
+    """
+    try:
+        owner.log.ensure(settings.row_log)
+    except BaseException:
+        owner.close()
+        raise
+    return owner
 
 
 def _break_epoch(drive: str) -> None:

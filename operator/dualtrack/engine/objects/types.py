@@ -13,6 +13,7 @@ from typing import Literal, Protocol
 
 from dualtrack.engine.objects.cache import CacheSettings
 from dualtrack.engine.objects.levels import Level
+from dualtrack.engine.rowlog.keeper import Wish
 
 INLINE_LIMIT = 128 * 1024
 """MinIO's limit on one data shard: up to and with this size content lies in the metadata."""
@@ -53,6 +54,7 @@ class Settings:
     reads that are compared. `level` is the consistency level, and `window_seconds` how long a row may lag
     behind its file before it is counted as late. `instant` allows objects to be made of known content, and
     `inline_limit` is up to how many bytes content lies in the metadata (an eighth where there are versions).
+    `row_log` says where every change of the store is logged, if anywhere.
     """
 
     store_dir: str = ""
@@ -67,6 +69,7 @@ class Settings:
     instant: bool = False
     inline_limit: int = INLINE_LIMIT
     cache: CacheSettings = field(default_factory=CacheSettings)
+    row_log: Wish = field(default_factory=Wish)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ Rules of `commit`, all inside that one transaction:
 
 from __future__ import annotations
 
-from collections.abc import Container, Generator, Mapping, Sequence
+from collections.abc import Callable, Container, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from dualtrack.engine.stores.coverage import Coverage
     from dualtrack.engine.stores.matching import Checks, Held, Matched
     from dualtrack.engine.stores.readers import Readers
+    from dualtrack.engine.stores.recording import Change, ChangeLog
     from dualtrack.engine.summary import Summary
 
 Place = tuple[str, str]
@@ -228,6 +229,9 @@ class KvStore(Protocol):
 class OwnedStore(KvStore, Protocol):
     """What its one owner asks of a store beside that."""
 
+    #: Where each change is written down before it is committed; set before the first one.
+    log: ChangeLog | None
+
     @property
     def drive_id(self) -> str: ...
 
@@ -252,6 +256,11 @@ class OwnedStore(KvStore, Protocol):
         """Every meta value by name; None in place of a damaged one."""
 
     def coverage(self) -> Coverage: ...
+
+    def entries(self) -> Entries: ...
+
+    def replay(self, changes: Iterator[Change], position: Callable[[int], bytes | None]) -> None:
+        """Lay the changes of a log over what is there; see `rowlog/replaying.py`."""
 
     def match(self, fresh: SealedRows, floor: Generation, *, in_order: bool = True) -> Matched: ...
 

@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import uuid
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import TypeVar
 
@@ -21,10 +21,18 @@ from dualtrack.engine.stores.decide import Change, Counters, decide
 from dualtrack.engine.stores.protocol import Batch, BatchResult, Entries, Place, SealedRows, StoreStats
 from dualtrack.engine.stores.readers import Readers
 from dualtrack.engine.stores.reading import ENTRIES, READ_ROWS, pack_entries
+from dualtrack.engine.stores.recording import POSITION, ChangeLog, Recording
+from dualtrack.engine.stores.recording import Change as StoredChange
 from dualtrack.engine.stores.sealed import added, count_new, in_order, open_one, to_be_judged
 from dualtrack.engine.stores.standing import standing, unpack_all
 from dualtrack.engine.stores.transaction import INDEX, META, ROWS, Transaction, WriteTransaction
-from dualtrack.errors import DualTrackError, FencedError, StoreCorruptError, StoreVersionError
+from dualtrack.errors import (
+    DualTrackError,
+    FencedError,
+    StoreCorruptError,
+    StoreFullError,
+    StoreVersionError,
+)
 
 SCHEMA = 2
 """2 counts its entries (`reading.py`); a store of schema 1 is counted when it is first opened."""
@@ -41,6 +49,8 @@ class Writing(Comparing):
     def __init__(self, drive_id: str, name: str) -> None:
         super().__init__(drive_id, name)
         self._term = -1
+        #: Where each change is written down before it is committed; set before the first one.
+        self.log: ChangeLog | None = None
 
     def _write(self) -> AbstractContextManager[WriteTransaction]:
         """A write transaction; the store behind gives it."""
@@ -48,8 +58,45 @@ class Writing(Comparing):
 
     def _change(self, work: Callable[[WriteTransaction], _Result]) -> _Result:
         """`work` in one durable transaction. A backend may run it again from the start."""
+        if self.log is not None:
+            return self._logged(self.log, work)
         with self._write() as txn:
             return work(txn)
+
+    def _logged(self, log: ChangeLog, work: Callable[[WriteTransaction], _Result]) -> _Result:
+        """As `_change`, with what is changed in the log first. The log has each transaction that the store
+        has, and is told of one that the store has not.
+        """
+        appended = False
+        try:
+            with self._write() as txn:
+                recording = Recording(txn)
+                result = work(recording)
+                if recording.changes:
+                    position = log.append(recording.changes, self._stored_term(txn))
+                    appended = True
+                    self._put_meta(txn, POSITION, position)
+        except BaseException as error:
+            if appended:
+                log.failed(rolled_back=isinstance(error, StoreFullError))
+            raise
+        return result
+
+    def replay(self, changes: Iterator[StoredChange], position: Callable[[int], bytes | None]) -> None:
+        """Lay logged changes over what is there, and note how far the store is then (`rowlog/replaying.py`).
+        Whoever does this has the store for himself; no fence and no term are asked.
+        """
+
+        with self._write() as txn:
+            for table, key, value in changes:
+                if value is None:
+                    txn.delete(table, key)
+                else:
+                    txn.put(table, key, value)
+            self._put_meta(txn, POSITION, position(self._stored_term(txn)))
+
+    def _stored_term(self, txn: Transaction) -> int:
+        return int(self._get_meta(txn, "term") or b"0")
 
     def identify(self, drive_id: str) -> None:
         """Check, or write into a new store, whose rows these are; bring an older schema up to this one."""
@@ -106,7 +153,7 @@ class Writing(Comparing):
         """Raise the store's term and commit under it from now on; every earlier opener is fenced off."""
 
         def work(txn: WriteTransaction) -> int:
-            term = int(self._get_meta(txn, "term") or b"0") + 1
+            term = self._stored_term(txn) + 1
             self._put_meta(txn, "term", str(term).encode())
             return term
 
@@ -135,7 +182,7 @@ class Writing(Comparing):
         return int(json.loads(value)["fence"]) if value else 0
 
     def _check_term(self, txn: Transaction) -> None:
-        term = int(self._get_meta(txn, "term") or b"0")
+        term = self._stored_term(txn)
         if term != self._term:
             raise FencedError(
                 f"this process opened the store in term {self._term}, but it is in term {term}: another "

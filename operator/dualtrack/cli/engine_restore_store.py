@@ -1,0 +1,100 @@
+"""`dualtrack engine restore-store`: a lost store made anew from its snapshot and its row log."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import uuid
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from dualtrack.cli.jobresult import Outcome, write_result
+from dualtrack.cli.named import places
+from dualtrack.cli.tasks import add_task_arguments, stopping
+from dualtrack.engine.drive import Drive
+from dualtrack.engine.lock import DriveLock, known_fence
+from dualtrack.engine.restore_store import Restored, Sources, restore_store
+from dualtrack.engine.stores.location import locate
+from dualtrack.errors import DriveError, UsageError
+
+if TYPE_CHECKING:
+    from argparse import _SubParsersAction
+
+    Subparsers = _SubParsersAction[argparse.ArgumentParser]
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Declare the verb."""
+    summary = (
+        "make a lost store anew from its snapshot and its row log, and put it in the old one's place; undo: "
+        "the old one is kept"
+    )
+    parser = subparsers.add_parser("restore-store", help=summary, description=summary)
+    add_task_arguments(parser)
+    parser.add_argument(
+        "--snapshot", required=True, metavar="DIR", help="of several drives the folder of theirs"
+    )
+    log = parser.add_mutually_exclusive_group()
+    log.add_argument("--row-log", metavar="DIR", help="where the store's row log lies")
+    log.add_argument(
+        "--without-log",
+        action="store_true",
+        help="what was written since the snapshot is lost, and that is accepted",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Restore. `RefusedError` where snapshot and log are not of one line; then nothing was changed."""
+    if arguments.client_only:
+        raise UsageError("--client-only: nobody owns a lost store; restore-store works on its directory")
+    named = places(arguments)
+    done: list[Restored] = []
+    for drive, store in named:
+        try:
+            one = _restore(arguments, drive, store, several=len(named) > 1)
+        except OSError as error:
+            raise DriveError(f"{drive.path}: {error}") from error
+        done.append(one)
+        told = f" {drive.path}" if len(named) > 1 else ""
+        print(f"restore-store{told}: {_message(arguments, one)}")
+        for warning in one.warnings:
+            print(f"dualtrack: warning: {warning}")
+    _leave(arguments, named[0][0], done)
+    return 0
+
+
+def _restore(arguments: argparse.Namespace, drive: Drive, store: str, *, several: bool) -> Restored:
+    run_id = arguments.run_id or f"cli-{uuid.uuid4()}"
+    folder = os.path.join(arguments.snapshot, drive.drive_id) if several else arguments.snapshot
+    with ExitStack() as stack:
+        stop = stack.enter_context(stopping())
+        fence = arguments.fence or known_fence(drive.path) + 1
+        lock = stack.enter_context(DriveLock.acquire(drive.path, fence, run_id))
+        return restore_store(
+            drive,
+            locate(store, drive.path),
+            lock,
+            Sources(folder, arguments.row_log, arguments.without_log),
+            stop=stop.is_set,
+            dry_run=arguments.dry_run,
+        )
+
+
+def _message(arguments: argparse.Namespace, done: Restored) -> str:
+    until = f", the last of {done.until:%Y-%m-%d %H:%M:%S} UTC" if done.until else ""
+    made = f"{done.digest.count} rows, {done.records} records of the log{until}"
+    if arguments.dry_run:
+        return f"the store could be made anew: {made}; nothing was swapped (dry run)"
+    return f"the store was made anew: {made}; the old one is {done.kept}"
+
+
+def _leave(arguments: argparse.Namespace, drive: Drive, done: list[Restored]) -> None:
+    counts = {"rows": sum(one.digest.count for one in done), "records": sum(one.records for one in done)}
+    extra: dict[str, object] = {}
+    if len(done) == 1:
+        extra = {"digest": str(done[0].digest), "kept": done[0].kept}
+        if done[0].warnings:
+            extra["warning"] = "; ".join(done[0].warnings)
+    message = _message(arguments, done[0]) if len(done) == 1 else f"complete on {len(done)} drives"
+    write_result(arguments, drive, Outcome(ok=True, message=message, counts=counts, extra=extra))

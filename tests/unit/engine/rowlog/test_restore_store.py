@@ -1,0 +1,157 @@
+"""`restore-store`: what it makes, what it refuses, and that nothing of the old store is lost by it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dualtrack.engine import marker
+from dualtrack.engine.auditlog import parse
+from dualtrack.engine.marker import MarkerState
+from dualtrack.engine.owner import Owner, OwnerSettings
+from dualtrack.engine.stores.protocol import Batch
+from dualtrack.errors import MarkerError, RefusedError, StoreCorruptError, StoreLockedError, UsageError
+from layers import mark
+from logged import Place, numbers, write
+
+
+@pytest.fixture
+def covered(place: Place) -> Place:
+    """With a snapshot, and records behind it."""
+    with place.owner() as owner:
+        for number in range(10):
+            write(owner, number)
+        place.snapshot(owner)
+        for number in range(10, 30):
+            write(owner, number)
+    return place
+
+
+def aside(place: Place) -> list[Path]:
+    return sorted(place.store.parent.glob("store.replaced-*"))
+
+
+def test_the_old_store_is_kept_and_the_result_says_what_was_made(covered: Place, tmp_path: Path) -> None:
+    before = covered.held()
+    damaged = covered.store / "data.mdb"
+    os.truncate(damaged, 20_000)
+    assert covered.restore_with_log("--result-file", str(tmp_path / "result")) == 0
+    assert covered.held() == before
+    (old,) = aside(covered)
+    assert (old / "data.mdb").stat().st_size == 20_000
+    result = json.loads((tmp_path / "result").read_text())
+    assert result["ok"]
+    assert result["kept"] == str(old)
+    assert result["counts"]["records"] > 0
+    lines = parse((covered.drive / ".dualtrack" / "audit.jsonl").read_bytes())
+    verbs = [line.fields["verb"] for line in lines if line.fields and "verb" in line.fields]
+    assert verbs[-1] == "restore-store"
+
+
+def test_a_dry_run_makes_and_proves_it_and_leaves_all_as_it_was(covered: Place) -> None:
+    before = sorted(os.listdir(covered.store.parent))
+    content = (covered.store / "data.mdb").read_bytes()
+    assert covered.restore_with_log("--dry-run") == 0
+    assert (covered.store / "data.mdb").read_bytes() == content
+    assert sorted(os.listdir(covered.store.parent)) == before
+
+
+def test_a_torn_tail_is_left_out_by_name(covered: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    path = Path(covered.segments()[-1].path)
+    os.truncate(path, path.stat().st_size - 3)
+    assert covered.restore_with_log() == 0
+    assert f"left out, because it was never acknowledged: {path}" in capsys.readouterr().out
+    assert numbers(covered.held()[0]) >= set(range(10, 28)) - {14, 19, 24}
+
+
+def test_a_damaged_log_is_refused_and_nothing_was_changed(
+    covered: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = Path(covered.segments()[-1].path)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    content = (covered.store / "data.mdb").read_bytes()
+    assert covered.restore_with_log() == StoreCorruptError.exit_code
+    assert "is damaged, and others follow it" in capsys.readouterr().err
+    assert (covered.store / "data.mdb").read_bytes() == content
+    assert aside(covered) == []
+
+
+def test_a_log_that_does_not_continue_the_snapshot_is_refused(
+    covered: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = covered.copy.with_name("old")
+    shutil.copytree(covered.copy, old)
+    with covered.owner() as owner:
+        covered.snapshot(owner)
+        write(owner, 31)
+    shutil.rmtree(covered.copy)
+    old.rename(covered.copy)
+    assert covered.restore_with_log() == RefusedError.exit_code
+    assert "the log in" in capsys.readouterr().err
+    assert aside(covered) == []
+
+
+def test_a_snapshot_alone_is_not_taken_for_enough_unless_somebody_says_so(covered: Place) -> None:
+    assert covered.restore() == RefusedError.exit_code
+    assert covered.restore("--without-log") == 0
+    assert numbers(covered.held()[0]) == set(range(10)) - {4, 9}
+
+
+def test_a_snapshot_that_somebody_has_written_into_is_refused(
+    covered: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    owner = Owner.open(str(covered.drive), str(covered.copy), OwnerSettings(drive_id=covered.drive_id))
+    write(owner, 50)
+    owner.close()
+    assert covered.restore_with_log() == RefusedError.exit_code
+    assert "has written into" in capsys.readouterr().err
+
+
+def test_looking_at_a_snapshot_as_its_owner_does_it_no_harm(covered: Place) -> None:
+    before = covered.held()
+    owner = Owner.open(str(covered.drive), str(covered.copy), OwnerSettings(drive_id=covered.drive_id))
+    owner.close()
+    shutil.rmtree(covered.store)
+    assert covered.restore_with_log() == 0
+    assert covered.held() == before
+
+
+def test_where_files_are_the_truth_a_store_is_rebuilt_from_them(
+    covered: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mark(covered.drive, MarkerState.KV_PRIMARY)
+    assert covered.restore_with_log() == MarkerError.exit_code
+    assert "engine rebuild" in capsys.readouterr().err
+
+
+def test_the_snapshot_of_another_store_is_refused(covered: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    found = marker.read(str(covered.drive))
+    marker.write(str(covered.drive), replace(found, store_uuid="another"))
+    assert covered.restore_with_log() == RefusedError.exit_code
+    assert "names another" in capsys.readouterr().err
+
+
+def test_a_store_that_is_owned_is_not_replaced(covered: Place) -> None:
+    with covered.owner():
+        assert covered.restore_with_log() == StoreLockedError.exit_code
+
+
+def test_an_end_by_name_is_told(covered: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    with covered.owner() as owner:
+        owner.log.stop()
+        owner.commit(Batch(meta={"note/later": b"1"}))
+    assert covered.restore_with_log() == 0
+    assert "ended by name" in capsys.readouterr().out
+    assert "note/later" not in covered.held()[1]
+
+
+def test_wrong_places_are_named(covered: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    assert covered.restore("--row-log", str(covered.copy)) == UsageError.exit_code
+    assert "there is no log of drive" in capsys.readouterr().err

@@ -1,0 +1,395 @@
+"""A store with a row log: nothing acknowledged is lost with its disk, whatever fails in between, and what
+cannot be relied on is said."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import logged
+from dualtrack.cli.main import main
+from dualtrack.engine import files
+from dualtrack.engine.client import OwnerClient
+from dualtrack.engine.owner import Owner, OwnerSettings
+from dualtrack.engine.rowlog import keeper
+from dualtrack.engine.rowlog.appending import RowLog
+from dualtrack.engine.server import Server
+from dualtrack.engine.stores.lmdb import LmdbStore
+from dualtrack.engine.stores.protocol import Batch
+from dualtrack.errors import (
+    RefusedError,
+    StoreError,
+    StoreFullError,
+    StoreLockedError,
+    UsageError,
+)
+from layers import Figures, opened
+from logged import Place, numbers, write
+
+
+class Cut(BaseException):
+    """The power goes."""
+
+
+def lose(place: Place) -> None:
+    """The disk of the store dies; the drive's other files stay."""
+    shutil.rmtree(place.store)
+
+
+def check_restored(place: Place) -> None:
+    """Snapshot and log give the store that is there now, row by row and value by value."""
+    before = place.held()
+    lose(place)
+    assert place.restore_with_log() == 0
+    assert place.held() == before
+
+
+def test_snapshot_and_log_give_the_store_after_its_loss(place: Place) -> None:
+    with place.owner() as owner:
+        for number in range(20):
+            write(owner, number)
+        place.snapshot(owner)
+        for number in range(20, 90):
+            write(owner, number)
+        assert owner.log.status().covers
+    with place.owner() as owner:  # a restart is no gap
+        write(owner, 90)
+        assert owner.log.status().covers
+    check_restored(place)
+    with place.owner() as owner:  # and the new store goes on with the log
+        assert owner.log.status().covers
+        write(owner, 91)
+    check_restored(place)
+
+
+def test_rows_written_while_a_snapshot_is_taken_are_in_neither_too_much_nor_too_little(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with place.owner() as owner:
+        for number in range(30):
+            write(owner, number)
+        scan, count = Owner.scan, iter(range(100, 200))
+
+        def busy(self: Owner, *arguments: Any) -> Any:
+            rows = scan(self, *arguments)
+            write(owner, next(count))
+            return rows
+
+        monkeypatch.setattr(Owner, "scan", busy)
+        place.snapshot(owner)
+        monkeypatch.undo()
+    assert {100, 101} <= numbers(place.held()[0])
+    check_restored(place)
+
+
+def test_a_commit_that_was_cut_off_behind_its_record_is_made_at_the_next_opening(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with place.owner() as owner:
+        write(owner, 1)
+        place.snapshot(owner)
+        append = RowLog.append
+
+        def cut(self: RowLog, *arguments: Any) -> bytes:
+            append(self, *arguments)
+            raise Cut
+
+        monkeypatch.setattr(RowLog, "append", cut)
+        with pytest.raises(Cut):
+            owner.store.commit(Batch(puts=(logged.put_of(owner, 2),)))
+        monkeypatch.undo()
+        assert 2 not in numbers({(row.bucket, row.key): row for row in owner.scan(None, 1000)})
+    with place.owner() as owner:
+        assert 2 in numbers({(row.bucket, row.key): row for row in owner.scan(None, 1000)})
+        assert owner.log.status().covers
+    check_restored(place)
+
+
+@pytest.mark.parametrize("primitive", ["write_all", "sync_data", "write_atomic", "open_log"])
+def test_a_log_that_cannot_be_written_refuses_the_commit_and_takes_the_next(
+    place: Place, monkeypatch: pytest.MonkeyPatch, primitive: str
+) -> None:
+    with place.owner() as owner:
+        write(owner, 1)
+        place.snapshot(owner)
+        owner.log.rotate()  # the next commit begins a segment, too
+        before = owner.digest()
+        real = getattr(files, primitive)
+
+        def full(first: Any, data: Any = b"", **options: Any) -> Any:
+            if primitive == "write_all":
+                real(first, data[: len(data) // 2])
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr(files, primitive, full)
+        with pytest.raises(StoreError, match=r"row log.*nothing was committed"):
+            write(owner, 2)
+        assert owner.digest() == before
+        status = owner.log.status()
+        assert status.failure
+        assert not status.covers
+        monkeypatch.undo()
+        write(owner, 3)
+        assert owner.log.status().covers
+    assert numbers(place.held()[0]) == {1, 3}
+    check_restored(place)
+
+
+def test_a_record_of_a_commit_for_which_the_store_had_no_room_is_taken_back(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with place.owner() as owner:
+        place.snapshot(owner)
+        put_meta = LmdbStore._put_meta
+
+        def full(self: LmdbStore, txn: Any, name: str, value: bytes | None) -> None:
+            if name == "rowlog_at":
+                raise StoreFullError("the map is full")
+            put_meta(self, txn, name, value)
+
+        monkeypatch.setattr(LmdbStore, "_put_meta", full)
+        with pytest.raises(StoreFullError):
+            write(owner, 1)
+        monkeypatch.undo()
+        write(owner, 2)
+    assert numbers(place.held()[0]) == {2}
+    check_restored(place)
+
+
+def test_where_nobody_knows_whether_a_commit_was_made_the_log_takes_no_more_until_the_next_opening(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with place.owner() as owner:
+        place.snapshot(owner)
+        put_meta = LmdbStore._put_meta
+
+        def failing(self: LmdbStore, txn: Any, name: str, value: bytes | None) -> None:
+            put_meta(self, txn, name, value)
+            if name == "rowlog_at":
+                raise StoreError("the disk failed")
+
+        monkeypatch.setattr(LmdbStore, "_put_meta", failing)
+        with pytest.raises(StoreError):
+            write(owner, 1)
+        monkeypatch.undo()
+        with pytest.raises(StoreError, match="nobody knows"):
+            write(owner, 2)
+    with place.owner() as owner:
+        write(owner, 3)
+        assert owner.log.status().covers
+    assert numbers(place.held()[0]) == {1, 3}
+    check_restored(place)
+
+
+def test_a_store_whose_log_is_not_there_is_not_opened_until_somebody_ends_it_by_name(place: Place) -> None:
+    place.log.rename(place.log.parent / "elsewhere")
+    with pytest.raises(RefusedError, match=r"mount it, or end the log by name"), place.owner():
+        pass
+    where = ["--drive", str(place.drive), "--store", str(place.store)]
+    assert main(["engine", "row-log", "stop", *where, "--dry-run"]) == RefusedError.exit_code
+    assert main(["engine", "row-log", "stop", *where]) == 0
+    with place.owner() as owner:
+        assert owner.log.status() == keeper.Status()
+        write(owner, 1)
+    assert main(["engine", "row-log", "stop", *where]) == 0
+
+
+def test_what_was_committed_without_the_log_is_a_gap_that_a_snapshot_closes(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    with place.owner() as owner:
+        place.snapshot(owner)
+    elsewhere = place.log.parent / "elsewhere"
+    place.log.rename(elsewhere)
+    with place.owner(needs_log=False) as owner:  # killed before it ended the log
+        write(owner, 1)
+    elsewhere.rename(place.log)
+    with place.owner() as owner:
+        assert not owner.log.status().covers
+        assert "take a snapshot" in caplog.text
+        write(owner, 2)
+        place.snapshot(owner)
+        assert owner.log.status().covers
+        write(owner, 3)
+        assert len({each.header.log for each in place.segments()}) == 1
+    check_restored(place)
+
+
+def test_a_log_whose_end_is_lost_is_a_gap(place: Place) -> None:
+    with place.owner() as owner:
+        place.snapshot(owner)
+        write(owner, 1)
+        write(owner, 2)
+    path = Path(place.segments()[-1].path)
+    os.truncate(path, path.stat().st_size - 10)
+    with place.owner() as owner:
+        assert not owner.log.status().covers
+        place.snapshot(owner)
+    check_restored(place)
+
+
+def test_a_snapshot_that_was_put_in_the_stores_place_is_brought_up_by_the_log(place: Place) -> None:
+    with place.owner() as owner:
+        write(owner, 1)
+        place.snapshot(owner)
+        write(owner, 2)
+        write(owner, 6)
+    before = place.held()[0]
+    lose(place)
+    shutil.copytree(place.copy, place.store)
+    with place.owner() as owner:  # it has no log of its own: nobody opened as an owner writes into another's
+        assert owner.log.status() == keeper.Status()
+        assert numbers({(row.bucket, row.key): row for row in owner.scan(None, 1000)}) == {1}
+    assert place.restore_with_log() == 0
+    assert place.held()[0] == before
+
+
+def test_two_stores_of_one_drive_cannot_write_one_log(place: Place) -> None:
+    with place.owner() as owner:
+        place.snapshot(owner)
+        other = OwnerSettings(drive_id=place.drive_id)
+        copy = Owner.open(str(place.drive), str(place.copy), other)
+        try:
+            with pytest.raises(StoreLockedError, match="another process writes"):
+                copy.log.start(str(place.log), accept_same_device=True)
+        finally:
+            copy.close()
+
+
+def test_a_log_on_a_disk_of_the_drive_is_refused_unless_accepted_and_never_on_the_drive(
+    place: Place,
+) -> None:
+    with place.owner() as owner:
+        owner.log.stop()
+        with pytest.raises(RefusedError, match="accept-same-device"):
+            owner.log.start(str(place.log))
+        inside = place.drive / "inside"
+        inside.mkdir()
+        with pytest.raises(RefusedError, match="a place outside it"):
+            owner.log.start(str(inside), accept_same_device=True)
+        with pytest.raises(UsageError, match="no directory"):
+            owner.log.start(str(place.drive.parent / "nowhere"), accept_same_device=True)
+        assert owner.log.status() == keeper.Status()
+
+
+def test_a_dry_run_begins_no_log(place: Place) -> None:
+    where = ["--drive", str(place.drive), "--store", str(place.store)]
+    assert main(["engine", "row-log", "stop", *where]) == 0
+    other = place.log.parent / "other"
+    other.mkdir()
+    start = ["engine", "row-log", "start", *where, "--to", str(other), "--accept-same-device"]
+    assert main([*start, "--dry-run"]) == 0
+    assert list(other.iterdir()) == []
+    assert main(start) == 0
+    assert place.drive_id in os.listdir(other)
+    assert main(["engine", "row-log", "status", *where]) == 0
+
+
+def test_a_server_starts_and_ends_a_log_and_says_how_it_stands(place: Place) -> None:
+    wanted = keeper.Wish(str(place.log), accept_same_device=True)
+    figures = Figures()
+    with opened(place.drive, "kv_only", figures=figures, row_log=wanted) as layer:
+        layer.keeping.report(False)
+        assert figures.gauges["rustfs_dual_track_row_log"] == 1
+        assert figures.gauges["rustfs_dual_track_row_log_covers"] == 0
+        assert layer.opened.owner is not None
+        place.snapshot(layer.opened.owner)
+        layer.keeping.report(False)
+        assert figures.gauges["rustfs_dual_track_row_log_covers"] == 1
+        record = figures.gauges["rustfs_dual_track_row_log_record"]
+        layer.delete("bucket", "seed0")
+        layer.keeping.report(False)
+        assert figures.gauges["rustfs_dual_track_row_log_record"] > record
+    with opened(place.drive, "kv_only", figures=figures, row_log=keeper.Wish(keeper.OFF)) as layer:
+        layer.keeping.report(False)
+        assert figures.gauges["rustfs_dual_track_row_log"] == 0
+
+
+def test_a_server_that_is_told_of_a_log_that_cannot_be_does_not_start(place: Place) -> None:
+    with pytest.raises(UsageError), opened(place.drive, "kv_only", row_log=keeper.Wish("/nowhere")):
+        pass
+
+
+def test_a_client_speaks_to_the_log_over_the_socket(place: Place) -> None:
+    with place.owner() as owner:
+        server = Server(owner, str(place.store))
+        client = OwnerClient(str(place.store), patience=1)
+        try:
+            assert client.log.status() == owner.log.status()
+            client.log.stop()
+            client.log.start(str(place.log), 0, accept_same_device=True)
+            client.log.rotate()
+            assert client.log.prune() == 0
+            write(owner, 1)
+            assert client.log.status().seq == owner.log.status().seq
+        finally:
+            client.close()
+            server.close()
+
+
+def test_with_an_interval_records_are_flushed_that_often(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[int] = []
+    sync = files.sync_data
+    with place.owner() as owner:
+        owner.log.stop()
+        owner.log.start(str(place.log), 3600, accept_same_device=True)
+        monkeypatch.setattr(files, "sync_data", lambda descriptor: (flushed.append(1), sync(descriptor)))
+        place.snapshot(owner)
+        flushed.clear()
+        for number in range(5):
+            write(owner, number)
+        assert flushed == []
+    assert flushed == [1]
+    check_restored(place)
+
+
+@pytest.mark.parametrize("seconds", [0, 3600])
+def test_what_was_acknowledged_before_a_kill_is_in_snapshot_and_log(tmp_path: Path, seconds: int) -> None:
+    place = logged.started(tmp_path, flush_seconds=seconds)
+    with place.owner() as owner:
+        place.snapshot(owner)
+    start = 0
+    for round_ in range(3):
+        last = killed(place, start, 5 + 7 * round_)
+        before = lost_and_restored(place)
+        assert before >= {number for number in range(start, last) if number % 5 != 4 and last - number < 30}
+        start = last + 1
+
+
+def killed(place: Place, start: int, lines: int) -> int:
+    """The number after the last write that was acknowledged before the writer was killed."""
+    command = [sys.executable, logged.__file__, str(place.drive), str(start)]
+    last = start
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for _ in range(lines):
+            last = int(process.stdout.readline()) + 1
+        process.send_signal(signal.SIGKILL)
+        last += sum(1 for _ in process.stdout)
+    return last
+
+
+def lost_and_restored(place: Place) -> set[int]:
+    """The store as the kill left it, opened again, and the one that snapshot and log give: the same."""
+    aside = place.drive.parent / "aside"
+    shutil.copytree(place.store, aside)
+    lose(place)
+    assert place.restore_with_log() == 0
+    restored = place.held()
+    lose(place)
+    shutil.copytree(aside, place.store)
+    shutil.rmtree(aside)
+    with place.owner():
+        pass  # brings it to the end of its log
+    assert place.held() == restored
+    return numbers(restored[0])
