@@ -22,6 +22,7 @@ SUITES = (
     "tests/unit/engine/test_native_lines.py",
     "tests/unit/engine/test_native_reader.py",
     "tests/unit/stores/test_matching.py",
+    "tests/unit/stores/test_sealed_rows.py",
     "tests/property/test_native_lines_hostile.py",
     "tests/property/test_native_reader_hostile.py",
 )

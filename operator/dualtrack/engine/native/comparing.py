@@ -13,6 +13,10 @@ from dataclasses import dataclass
 
 DIFFERENT, MATCHED, UNHASHED = 0, 1, 2
 """UNHASHED: as MATCHED, but so short that its hash is not in the sum of digests."""
+_ANY = bytes(12)
+"""The lowest trust floor."""
+_LEAST = 8
+"""Bytes of the shortest index entry that `dt_match` takes for one: a check."""
 
 
 class _Strings(ctypes.Structure):
@@ -39,6 +43,12 @@ class Compared:
     checks: int
 
 
+def sealed_well(found: ctypes.CDLL, drive: bytes, fulls: Sequence[bytes], values: Sequence[bytes]) -> bool:
+    """Whether each row is the one that was sealed under its key. False says nothing of one that is short."""
+    nothing = [bytes(_LEAST)] * len(fulls)
+    return DIFFERENT not in compare(found, drive, _ANY, (fulls, values, nothing, values, nothing)).states
+
+
 def compare(found: ctypes.CDLL, drive: bytes, floor: bytes, lists: Sequence[Sequence[bytes]]) -> Compared:
     """`lists` are full keys, fresh values, fresh index entries, stored values, stored index entries, all as
     long as the first; an empty string stands for what is not there.
@@ -47,7 +57,7 @@ def compare(found: ctypes.CDLL, drive: bytes, floor: bytes, lists: Sequence[Sequ
     if any(len(each) != count for each in lists):
         raise ValueError("lists of different lengths cannot be compared")
     joined = [b"".join(each) for each in lists]
-    sizes = [array("I", map(len, each)) for each in lists]
+    sizes = [array("I", list(map(len, each))) for each in lists]
     strings = (_Strings(data, lengths.buffer_info()[0]) for data, lengths in zip(joined, sizes, strict=True))
     states = ctypes.create_string_buffer(max(count, 1))
     sums = (ctypes.c_uint64 * 9)()

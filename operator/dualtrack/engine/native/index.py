@@ -53,6 +53,11 @@ def checked(drive: bytes, fulls: Sequence[bytes], values: Sequence[bytes]) -> li
     return list(zip(_names(joined), summaries, strict=True))
 
 
+def sound(drive: bytes, fulls: Sequence[bytes], values: Sequence[bytes]) -> bool:
+    """Whether C found that each entry matches its check, of whatever buckets they are. False says nothing."""
+    return _sound(drive, b"\0".join(fulls), b"".join(values), _lengths(values))
+
+
 def listed(drive: bytes, fulls: Sequence[bytes], values: Sequence[bytes]) -> list[tuple[str, Summary]]:
     """The same with the summaries unpacked, without making their bytes first."""
     joined, data, lengths = b"\0".join(fulls), b"".join(values), _lengths(values)

@@ -31,7 +31,8 @@ _CHECK = 16
 INDEX_CHECK = 8
 """Bytes before the summary in an index entry, and before a meta value."""
 OVERHEAD = _HEADER.size + _CHECK
-_BEFORE_GENERATION, _AFTER_FINGERPRINT = 6, 50
+_BEFORE_GENERATION, _AFTER_GENERATION, _AFTER_FINGERPRINT, _SUMMARY_CHECK = 6, 18, 50, 70
+_COUNTS = struct.Struct(">II")
 _PRESENT = int(RowState.PRESENT)
 _STATES = {int(state): state for state in RowState}
 _ORIGINS = {int(origin): origin for origin in RowOrigin}
@@ -147,6 +148,19 @@ def says_the_same(a: bytes, b: bytes) -> bool:
 def payload_of(value: bytes) -> bytes:
     """The bytes of the `xl.meta` in a packed row."""
     return value[OVERHEAD:]
+
+
+def of_one_sweep(values: Sequence[bytes], entries: Sequence[bytes], versions: Sequence[int]) -> bool:
+    """Whether all headers begin as the first one's does, down to its generation, and each announces its own
+    index entry's check, number of versions and length. No seal is checked by this.
+    """
+    begin = values[0][:_AFTER_GENERATION] if values else b""
+    return all(
+        value[:_AFTER_GENERATION] == begin
+        and value[_SUMMARY_CHECK : _HEADER.size]
+        == entry[:INDEX_CHECK] + _COUNTS.pack(count, len(value) - OVERHEAD)
+        for value, entry, count in zip(values, entries, versions, strict=True)
+    )
 
 
 def seal_of(value: bytes) -> bytes:
