@@ -1,11 +1,11 @@
 """Timing of whole processes, in interleaved pairs, so that a machine that speeds up or slows down, or has
 other work, moves both sides alike.
 
-Each run is preceded by a warm-up that reads the tree, so that both sides find it in the page cache. Of every
-run: wall seconds, CPU seconds (user and system, of the process and all its children) and peak resident
-memory, all from the kernel's own account of the ended process. The ratio is taken pair by pair; what is
-quoted is the median, with the smallest and the largest beside it. A cold run drops the kernel's caches where
-others warm them.
+Each run follows one of the other side, which has just read the same tree, so that both find it in the page
+cache; the first pair is not counted. Of every run: wall seconds, CPU seconds (user and system, of the process
+and all its children) and peak resident memory, all from the kernel's own account of the ended process. The
+ratio is taken pair by pair; what is quoted is the median, with the smallest and the largest beside it. A cold
+run drops the kernel's caches before each side.
 """
 
 from __future__ import annotations
@@ -124,14 +124,15 @@ class Pairs:
 
 
 def interleave(
-    ours: Callable[[], Run], yardstick: Callable[[], Run], warm: Callable[[], object], pairs: int = PAIRS
+    ours: Callable[[], Run], yardstick: Callable[[], Run], pairs: int = PAIRS, *, cold: bool = False
 ) -> Pairs:
-    """`warm` comes before every run. The first pair is not counted."""
+    """The first pair is not counted: it warms the others."""
     found = Pairs()
+    before: Callable[[], object] = drop_caches if cold else lambda: None
     for number in range(pairs + 1):
-        warm()
+        before()
         theirs = yardstick()
-        warm()
+        before()
         mine = ours()
         if number:
             found.ours.append(mine)

@@ -4,7 +4,7 @@
 
 Ours is the whole verb as a user runs it: interpreter start, walk, read, CRC, summary, envelope,
 compare-and-set, durable commits into a new store, and the pass for deleted objects at the end. `--cold` drops
-the kernel's caches before each side in place of warming them.
+the kernel's caches before each side.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ def main() -> None:
     pairs = interleave(
         lambda: migrate(drive, fresh_store()),
         lambda: measure.run(scan),
-        measure.drop_caches if wanted.cold else lambda: measure.run(scan),
         wanted.pairs,
+        cold=wanted.cold,
     )
     shutil.rmtree(cache() / "store", ignore_errors=True)
     count = wanted.count

@@ -1,4 +1,4 @@
-"""`verify` of a whole drive against `migrate` of the same drive, and against the C program.
+"""`verify` of a whole drive against `migrate` of the same drive.
 
     python -m benchmarks.verify [--shape inline|parts|deep] [--count N] [--pairs N] [--cold]
 
@@ -13,20 +13,18 @@ import shutil
 from benchmarks import measure
 from benchmarks.measure import Figure, Run, interleave
 from benchmarks.migrate import fresh_store, migrate, options
-from benchmarks.trees import BUCKET, cache, tree
+from benchmarks.trees import cache, tree
 
 
 def main() -> None:
     wanted = options(__doc__).parse_args()
     drive = tree(wanted.shape, wanted.count)
-    scan = [measure.scanner(), drive / BUCKET]
     store = fresh_store()
 
     def verify() -> Run:
         return measure.run(measure.dualtrack("engine", "verify", "--drive", drive, "--store", store))
 
-    warm = measure.drop_caches if wanted.cold else lambda: measure.run(scan)
-    pairs = interleave(verify, lambda: migrate(drive, fresh_store()), warm, wanted.pairs)
+    pairs = interleave(verify, lambda: migrate(drive, fresh_store()), wanted.pairs, cold=wanted.cold)
     shutil.rmtree(cache() / "store", ignore_errors=True)
     wall, cpu = (lambda run: run.wall), (lambda run: run.cpu)
     figures = [
