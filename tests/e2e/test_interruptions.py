@@ -9,7 +9,7 @@ from typing import Any
 
 from demo.kube import Kube, wait
 from demo.scenario import Scenario
-from scenes import reaches, settings_in_order
+from scenes import reaches, settings_in_order, target_env
 
 INTERVAL_SECONDS = 5
 
@@ -87,8 +87,10 @@ def completed(
 
 
 def test_the_gateway_is_killed_in_mid_sweep(scene: Scenario, short: Callable[..., dict[str, Any]]) -> None:
-    scene.migrate(short(sweep=SLOW_SWEEP))
+    """Lazy: the level at which most of the acknowledged writes have no row yet when it dies."""
+    scene.migrate(short(sweep=SLOW_SWEEP, consistency={"level": "Lazy"}))
     sweeping(scene)
+    assert target_env(scene)["RUSTFS_DUAL_TRACK_CONSISTENCY"] == "lazy"
     scene.kube.run("delete", "pod", "-l", "app=rustfs", "--grace-period=0", "--force")
     reaches(scene, "Completing", seconds=300)
     load = scene.verify_load()

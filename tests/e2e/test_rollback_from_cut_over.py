@@ -21,9 +21,9 @@ ORACLE = Path(__file__).resolve().parents[1] / "data" / "minio-single.oracle.jso
 def test_a_rollback_from_cut_over_gives_the_drive_back_to_a_stock_server(
     scene: Scenario, short: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:
-    scene.migrate(short(completing={"soakSeconds": 600}))
+    scene.migrate(short(completing={"soakSeconds": 600}, consistency={"level": "Strong"}))
     reaches(scene, "Completing", "Soak", seconds=600)
-    assert target_env(scene)["RUSTFS_DUAL_TRACK_CONSISTENCY"] == "eventual"
+    assert target_env(scene)["RUSTFS_DUAL_TRACK_CONSISTENCY"] == "strong"
     before = scene.load_state()["acknowledged"]
     wait(
         "overwrites and deletes after the cut-over",
