@@ -82,7 +82,7 @@ def _rebuild(arguments: argparse.Namespace, drive: Drive, location: Location, ta
     done.task.notes["lost"] = list(done.lost[:10])
     done.task.notes["kept"] = done.kept
     done.task.notes["message"] = (
-        f"{location} could be made anew from {drive.path}: {rows} objects; nothing was swapped (dry run)"
+        f"{location} could be made anew from {drive.path}: {rows} objects"
         if arguments.dry_run
         else f"{location} was made anew from {drive.path}: {rows} objects; the old one is {done.kept}"
     )

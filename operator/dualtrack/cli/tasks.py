@@ -239,10 +239,11 @@ def stopping() -> Iterator[threading.Event]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _told(notes: Mapping[str, object], counts: Mapping[str, int]) -> str:
+def _told(notes: Mapping[str, object], counts: Mapping[str, int], dry_run: bool) -> str:
     """What a verb said at its end, with its figures: "complete (held 2,781)"."""
     figures = ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items()))
-    return str(notes.get("message", "complete")) + (f" ({figures})" if figures else "")
+    told = str(notes.get("message", "complete")) + (f" ({figures})" if figures else "")
+    return f"dry run, nothing was changed: {told}" if dry_run else told
 
 
 def leave(
@@ -250,6 +251,7 @@ def leave(
 ) -> None:
     """The result for the operator, and a line a drive for whoever reads along."""
     counts: Counter[str] = Counter()
+    dry_run = any(task.dry_run for task in tasks)
     for task in tasks:
         counts.update(task.counts)
         _tell_anchor(task)
@@ -257,9 +259,9 @@ def leave(
             print(f"dualtrack: warning: {warning}", file=sys.stderr)
         if code == 0 and arguments.progress != "json":
             where = f" {task.drive.path}" if len(tasks) > 1 else ""
-            print(f"{arguments.verb}{where}: {_told(task.notes, task.counts)}")
+            print(f"{arguments.verb}{where}: {_told(task.notes, task.counts, dry_run)}")
     notes = dict(tasks[0].notes) if tasks else {}
-    told = _told(notes, counts)
+    told = _told(notes, counts, dry_run)
     notes.pop("message", None)
     outcome = Outcome(
         ok=code == 0,

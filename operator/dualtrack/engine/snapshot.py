@@ -76,7 +76,7 @@ def snapshot(task: Task, directory: str) -> Record:
     if task.dry_run:
         _clear(temporary)
         task.counts.update(rows=digest.count, newer=newer)
-        task.notes["message"] = f"{directory} could be written: {digest.count} rows (dry run)"
+        task.notes["message"] = f"{directory} could be written: {digest.count} rows"
         return Record(directory, str(digest), digest.count, (stated.term, stated.counter), time)
     record = Record(directory, str(digest), digest.count, (stated.term, stated.counter), time)
     with task.recorded("snapshot", "none: the copy that it replaces is older", directory=directory):

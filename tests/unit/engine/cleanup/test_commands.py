@@ -45,6 +45,17 @@ def test_a_store_beside_the_drive_goes_all_the_way_with_a_warning(
     assert marker.read(str(small.drive)).state is MarkerState.FS_AUTHORITATIVE
 
 
+def test_a_dry_run_says_that_it_was_one(small, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its figures are those of the run itself, and nobody should take it for that."""
+    before, result = small.files(), tmp_path / "result.json"
+    where = ["--drive", str(small.drive), "--store", str(small.store), "--result-file", str(result)]
+    assert main(["engine", "cleanup", "hold", *where, "--server-stopped", "--dry-run"]) == 0
+    told = f"dry run, nothing was changed: complete (held {len(small.metas())},"
+    assert told in capsys.readouterr().out
+    assert json.loads(result.read_bytes())["message"].startswith(told)
+    assert small.files() == before
+
+
 def test_the_report_after_the_purge_is_proven_by_its_root_and_by_no_other(small, tmp_path: Path) -> None:
     result = tmp_path / "result.json"
     where = ["--drive", str(small.drive), "--store", str(small.store)]
