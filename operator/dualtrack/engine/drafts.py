@@ -55,19 +55,22 @@ def draft_reader(drive: str) -> Callable[[str, str], RowDraft | None]:
 
 
 def settle_journal(task: Task) -> set[Place]:
-    """Drain what a server that is gone has left dirty; what stays so. Where one runs, its drain does that.
+    """Drain what a server that is gone has left dirty. Where one runs, its own drain does that.
 
     A key whose row is later than its file stays dirty (a write on the way back from `kv_only` that was cut
-    off): its file has to follow, and without the mark nobody would know. The next server does that.
+    off): its file has to follow, and without the mark nobody would know. The next server does that. Answers
+    these keys.
     """
+    later: set[Place] = set()
     if not isinstance(task.owner, Owner):
-        return set()
+        return later
+
+    def leave(bucket: str, key: str) -> None:
+        later.add((bucket, key))
+        raise OSError("its row is later than its file, which the next server writes")
+
     read, places = draft_reader(task.drive.path), task.owner.dirty_places(sys.maxsize)
     for start in range(0, len(places), DRAIN_BATCH):
-        task.owner.drain(read, DRAIN_BATCH, places[start : start + DRAIN_BATCH], _left_to_server)
+        task.owner.drain(read, DRAIN_BATCH, places[start : start + DRAIN_BATCH], leave)
         task.checkpoint()
-    return set(task.owner.dirty_places(sys.maxsize))
-
-
-def _left_to_server(bucket: str, key: str) -> None:
-    raise OSError("its row is later than its file, which the next server writes")
+    return later

@@ -69,13 +69,13 @@ class Verification:
                 "against: use scrub, verify --against-snapshot, or report check"
             )
         self.info = usable_owner(task)
-        dirty = settle_journal(task)
+        later = settle_journal(task)
         self.confirmation = Confirmation(task, self.info.trust_floor, self.final)
         generation = task.owner.next_generation()
         task.total = sum(task.owner.stats().objects.values())
         if not self._in_bulk():
             self._merge()
-        self.confirmation.unsettled += sorted(dirty - {*self.confirmation.unsettled})
+        self.confirmation.unsettled += sorted(later - {*self.confirmation.unsettled})
         self._conclude()
         self._record(generation.pack().hex())
 
