@@ -178,7 +178,11 @@ class Verification:
             raise DifferenceError(
                 f"{counts['differences']} objects differ between files and store: "
                 f"{'; '.join(task.names[:3])}; "
-                "run migrate, then verify again"
+                + (
+                    "rows are the truth here: repair --strategy use-kv, or restore"
+                    if self.final
+                    else "run migrate, then verify again"
+                )
             )
         if not self.final and self.rows.value() != self.files.value():
             raise DifferenceError(f"digests differ: rows {self.rows.value()}, files {self.files.value()}")

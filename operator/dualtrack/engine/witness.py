@@ -11,9 +11,10 @@ run for long keeps it for longer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
+from typing import Any
 
 from dualtrack.engine.auditlog import Line
 
@@ -22,8 +23,22 @@ MOST = timedelta(days=1)
 
 def passed(lines: Sequence[Line], fence: int, now: datetime) -> timedelta:
     """Since the run with this fence, or the first one after it that is on record."""
-    told = [line.fields for line in lines if line.fields is not None and "time" in line.fields]
-    start = next((n for n, each in enumerate(told) if int(each.get("fence", 0)) >= fence), len(told))
-    times = [*(datetime.fromisoformat(each["time"]) for each in told[start:]), now]
+    told = [(each, when) for line in lines if (each := line.fields) and (when := _time(each))]
+    start = next((n for n, (each, _) in enumerate(told) if _fence(each) >= fence), len(told))
+    times = [*(when for _, when in told[start:]), now]
     seen = (min(max(later - earlier, timedelta()), MOST) for earlier, later in pairwise(times))
     return sum(seen, timedelta())
+
+
+def _time(fields: Mapping[str, Any]) -> datetime | None:
+    """None where a line tells none, or was damaged: it witnesses nothing."""
+    try:
+        found = datetime.fromisoformat(fields["time"])
+    except (KeyError, ValueError, TypeError):
+        return None
+    return found if found.tzinfo else None
+
+
+def _fence(fields: Mapping[str, Any]) -> int:
+    found = fields.get("fence")
+    return found if isinstance(found, int) else -1

@@ -29,7 +29,13 @@ from dualtrack.engine.repair import records as repairs
 from dualtrack.engine.repair.records import Audit
 from dualtrack.engine.stores.protocol import Place
 from dualtrack.engine.task import Task
-from dualtrack.errors import DifferenceError, IncompleteError, MarkerError, RefusedError
+from dualtrack.errors import (
+    DifferenceError,
+    IncompleteError,
+    MarkerError,
+    RefusedError,
+    StoreCorruptError,
+)
 
 BATCH = 64
 MOST = 10_000
@@ -99,7 +105,13 @@ def settle(task: Task) -> None:
 
 def kept_elsewhere(task: Task) -> set[Place]:
     """Objects that can be taken back: what a repair or a sweep has put aside of them may name anything."""
-    return repairs.places(task.owner) | deleted.places(task.drive.path)
+    try:
+        return repairs.places(task.owner) | deleted.places(task.drive.path)
+    except StoreCorruptError as error:
+        raise IncompleteError(
+            f"a value that is kept for 30 days cannot be read ({error}), so nobody knows what it names; "
+            "nothing was changed: see deleted list, and move that file away"
+        ) from error
 
 
 @dataclass(slots=True)

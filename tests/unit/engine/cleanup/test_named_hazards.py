@@ -391,13 +391,15 @@ def test_a_row_that_only_the_store_has_is_never_taken_for_a_departed_one(bench: 
         )
         task.owner.commit(Batch(puts=(put_of(born),)))
         start = task.owner.next_generation()
-        assert departed.tombstone(task, start, set(), accept=False) == []
+        assert departed.tombstone(task, start, set(), departed.NOTHING) == []
         floor = Generation(start.term + 1, 0)
         task.owner.commit(Batch(meta={"trust_floor": floor.pack()}))
     with bench.task() as task:
         start = task.owner.next_generation()
         assert task.owner.info().trust_floor == floor
-        assert departed.tombstone(task, start, set(), accept=True) == [("anon", "born/in/kv")]
+        assert departed.tombstone(task, start, set(), departed.Accepted(everything=True)) == [
+            ("anon", "born/in/kv")
+        ]
 
 
 def test_a_file_that_comes_back_while_its_row_is_buried(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -419,7 +421,7 @@ def test_a_file_that_comes_back_while_its_row_is_buried(bench: Any, monkeypatch:
 
         monkeypatch.setattr(departed, "object_exists", meanwhile)
         start = task.owner.next_generation()
-        assert departed.tombstone(task, start, set(), accept=False) == []
+        assert departed.tombstone(task, start, set(), departed.NOTHING) == []
         assert written == [Outcome.APPLIED]
         (now,) = task.owner.get_many([(bucket, key)])
         assert now is not None

@@ -16,6 +16,8 @@ from dualtrack.engine.cleanup.purge import purge
 from dualtrack.engine.drive import Drive
 from dualtrack.engine.marker import Marker, MarkerState
 from dualtrack.engine.owner import Owner, OwnerSettings
+from dualtrack.engine.repair.apply import repair
+from dualtrack.engine.repair.strategies import Strategy
 from dualtrack.engine.restore import restore
 from dualtrack.engine.rows import NO_FILE, Row, RowOrigin, RowState
 from dualtrack.engine.snapshot import put_of
@@ -158,6 +160,27 @@ def test_a_file_newer_than_its_row_is_refused_and_the_drive_stays_held(small) ->
     meta(small, rows[4]).unlink()
     small.run(restore)
     assert meta(small, rows[4]).read_bytes() == rows[4].data
+
+
+def test_a_drive_that_was_repaired_by_its_rows_goes_all_the_way(small, tmp_path: Path) -> None:
+    """A file that nobody of ours wrote, and one that is gone: neither keeps the drive from its cleanup."""
+    cut_over(small)
+    before = small.files()
+    with small.task() as task:
+        foreign, gone = present(task)[:2]
+    meta(small, foreign).write_bytes(gone.data)
+    meta(small, gone).unlink()
+    with pytest.raises(DifferenceError, match="repair --strategy use-kv, or restore"):
+        small.run(lambda task: Verification(task, final=True).run())
+    small.run(lambda task: repair(task, Strategy.USE_KV))
+    small.run(lambda task: Verification(task, final=True).run())
+    small.run(hold)
+    assert small.metas() == []
+    small.run(lambda task: snapshot.snapshot(task, str(tmp_path / "copy")))
+    small.run(lambda task: purge(task, str(tmp_path / "copy"), same_device=True))
+    small.run(restore)
+    assert small.files() == before
+    small.run(lambda task: Verification(task).run())
 
 
 @pytest.mark.parametrize("cut", ["at a limit", "in a batch"])

@@ -194,6 +194,19 @@ def test_the_data_of_a_value_that_is_kept_for_thirty_days_stays_as_long(drive: P
         assert collect(layer)[0] == 1
 
 
+def test_a_kept_value_that_is_damaged_may_name_anything(drive: Path) -> None:
+    place = plant(drive)
+    with opened(drive, "kv_only") as layer:
+        row = owner_of(layer).get("bucket", "large")
+        assert row is not None
+        deleted.keep(str(drive), datetime.now(UTC), 1, [row])
+        (path,) = (drive / ".dualtrack/deleted").iterdir()
+        path.write_bytes(path.read_bytes()[:-1] + b"?")
+        with pytest.raises(IncompleteError, match="nobody knows what it names"):
+            collect(layer)
+        assert place in tree(drive)
+
+
 def test_what_a_row_names_again_is_not_purged_but_can_be_given_back(drive: Path) -> None:
     with opened(drive, "kv_only") as layer:
         owner = owner_of(layer)
