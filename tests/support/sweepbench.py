@@ -78,11 +78,11 @@ class Bench:
                 client.close()
                 server.close()
 
-    def verify_beside(self) -> Task:
+    def verify_beside(self, *, final: bool = False) -> Task:
         """What `verify` does, as a client of the store's owner."""
         with self.served() as (_, client):
             task = self.task(client)
-            Verification(task).run()
+            Verification(task, final).run()
             return task
 
     def record(self) -> dict[str, Any] | None:

@@ -4,7 +4,8 @@ Rows change meanwhile, so sums over what was met at one time and what lies there
 nothing. Instead every key is accounted for: the files are sealed here, a batch ahead, and the owner says
 which of them it holds as they are and where nothing lies between them. What differs, what Python had to read
 and, at the end, whatever lies in the gaps is looked at one by one, and again until it is sure
-(`confirming.py`). As with the merge, each object is as of the moment at which it was read.
+(`confirming.py`). As with the merge, each object is as of the moment at which it was read. A final
+verification goes this way in any case: rows that were written in `kv_only` have no file, or an older one.
 
 Where that would need more than a bounded number of looks, or something was met twice, nothing is concluded
 here, and the merge in key order begins anew.

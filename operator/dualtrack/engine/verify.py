@@ -3,8 +3,9 @@
 What differs at first sight proves nothing beside a live server, so it is confirmed (`confirming.py`). A key
 that stays dirty makes the verification incomplete, and so does whatever cannot be read.
 
-A quick way (`bulk.py` where this process owns the store, `beside.py` where a server does) proves in bulk that
-all is equal; what it cannot settle, and every difference, is met again in key order and judged here.
+A quick way (`bulk.py` where this process owns the store and every row has its file, otherwise `beside.py`)
+proves in bulk that all is equal; what it cannot settle, and every difference, is met again in key order and
+judged here.
 
 Both sides are summed to a digest with a count. `--final` is for a drive at `kv_only`: a row that was written
 there has no file, or an older one, which is counted apart. A clean result is recorded in the store's meta
@@ -93,11 +94,11 @@ class Verification:
         owner, task = self.task.owner, self.task
         threads = reading_threads() if isinstance(owner, Owner) else 1
         sealer = Sealer.of(task.drive.path, self.info.drive_id, threads=threads)
-        if self.final or sealer is None:
+        if sealer is None:
             return False
         kept = task.counts.copy(), list(task.names), task.scanned, task.committed
         told = self._equal, self._look_at, self._failed
-        if isinstance(owner, Owner):
+        if isinstance(owner, Owner) and not self.final:
             settled = BulkComparison(task, owner, self.info.trust_floor, *told).run(sealer)
         else:
             beside = BesideComparison(task, owner, self.info.drive_id, self.info.trust_floor, *told)

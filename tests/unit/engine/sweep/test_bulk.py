@@ -13,7 +13,7 @@ from dualtrack.engine import beside, bulk, verify
 from dualtrack.engine.departed import Accepted
 from dualtrack.engine.native import library
 from dualtrack.engine.owner import Owner
-from dualtrack.engine.rows import Row
+from dualtrack.engine.rows import Row, RowOrigin
 from dualtrack.engine.stores import coverage, envelope
 from dualtrack.engine.stores.keys import full_key
 from dualtrack.engine.stores.lmdb import LmdbStore
@@ -125,6 +125,33 @@ def test_a_tombstone_that_may_not_be_trusted_is_found(bench: Bench, some: tuple[
         owner.commit(Batch(puts=(Put(Row.tombstone(some[0], "never-there", old), versions=0),)))
     with pytest.raises(DifferenceError, match="never-there: untrusted"):
         way(bench)
+
+
+@WAYS
+def test_a_final_one_counts_and_sums_as_the_merge_does(
+    bench: Bench, some: tuple[str, str], monkeypatch: pytest.MonkeyPatch, way: Callable[..., Task]
+) -> None:
+    """Overwritten, new, and deleted with and without a file, in `kv_only`; all else untouched."""
+    bench.migrate()
+    with bench.owner() as owner:
+        row, entry = stored(owner, some)
+        rows = [each for each in owner.scan(None, 1_000) if not each.bucket.startswith(".")]
+        other = next(each for each in rows if each.present and each.key != some[1])
+        kept = replace(row, origin=RowOrigin.KV)
+        for made, summary in (
+            (replace(kept, data=row.data + b"x"), entry),
+            (replace(kept, key="new"), entry),
+            (Row.tombstone("never", "there", row.generation, RowOrigin.KV), b""),
+            (Row.tombstone(other.bucket, other.key, row.generation, RowOrigin.KV), b""),
+        ):
+            newer = replace(made, generation=owner.next_generation())
+            owner.commit(Batch(puts=(Put(newer, summary, "any", int(newer.present)),)))
+    with monkeypatch.context() as patch:
+        patch.setattr(library, "library", lambda: None)
+        merged = found(way(bench, final=True))
+    monkeypatch.setattr(verify, "pairs", unreachable)
+    assert found(way(bench, final=True)) == merged
+    assert (merged[0]["superseded"], merged[0]["kvOnly"], merged[0]["absent"]) == (2, 1, 1)
 
 
 @WAYS
