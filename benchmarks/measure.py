@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -23,8 +22,9 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import chart
 from benchmarks.trees import REPO, cache
+from dualtrack.bench import chart
+from dualtrack.bench.machine import machine
 
 PAIRS = 9
 CHARTS = REPO / "docs" / "charts"
@@ -103,6 +103,10 @@ class Figure:
         """The median of what was measured, with all of it."""
         found = tuple(samples)
         return cls(name, statistics.median(found), unit, target, better, note, found)
+
+    @property
+    def ceiling(self) -> None:
+        """Each figure of ours has a scale of its own."""
 
     @property
     def reached(self) -> bool | None:
@@ -195,14 +199,6 @@ def _print(title: str, figures: Sequence[Figure], facts: Mapping[str, object]) -
             f"  {figure.name:<46} {chart.number(figure.value):>10} {spread[0]:>10} {spread[1]:>10} "
             f"{figure.unit:<10} {bound:<10} {sign:<8}{figure.note}".rstrip()
         )
-
-
-def machine() -> str:
-    model = platform.machine()
-    with open("/proc/cpuinfo", encoding="utf-8") as lines:
-        model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), model)
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**30
-    return f"{model}, {os.cpu_count()} cores, {memory} GiB, Linux {platform.release()}"
 
 
 def commit() -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from xml.etree import ElementTree as ET
 
-from benchmarks import chart
 from benchmarks.measure import Figure, Pairs, Run
+from dualtrack.bench import chart
 
 _SVG = "{http://www.w3.org/2000/svg}"
 

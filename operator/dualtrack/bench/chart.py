@@ -1,6 +1,7 @@
 """Draws a benchmark's figures as an SVG: a strip a figure, a dot a sample, a bar at the median, a line at the
-target. Every strip has a scale of its own from zero, so that seconds and ratios stand side by side, and what
-a chart shows is the scatter as well as the middle.
+target. Every strip has a scale of its own from zero, so that seconds and ratios stand side by side, unless it
+says where its scale ends, to be held against others; and what a chart shows is the scatter as well as the
+middle.
 
 Pure: figures in, text out. Plain SVG by hand, because nothing here is worth a plotting library; colours that
 can be read on white and on dark pages.
@@ -31,6 +32,8 @@ class Strip(Protocol):
     @property
     def better(self) -> str: ...
     @property
+    def ceiling(self) -> float | None: ...
+    @property
     def samples(self) -> Sequence[float]: ...
     @property
     def reached(self) -> bool | None: ...
@@ -53,7 +56,7 @@ def draw(title: str, told: str, strips: Sequence[Strip]) -> str:
 def _strip(strip: Strip, top: int) -> list[str]:
     middle = top + STRIP // 2
     samples = strip.samples or (strip.value,)
-    most = 1.1 * max(*samples, strip.value, strip.target or 0.0) or 1.0
+    most = 1.1 * max(*samples, strip.value, strip.target or 0.0, strip.ceiling or 0.0) or 1.0
     colour = {True: _GOOD, False: _MISSED, None: _PLAIN}[strip.reached]
 
     def at(value: float) -> str:
