@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     Subparsers = _SubParsersAction[argparse.ArgumentParser]
 
-COMMANDS = ("operator", "gateway", "config")
+COMMANDS = ("operator", "gateway", "config", "bench")
 _VERB = "engine_"
 _INTERRUPTED = 130
 
