@@ -59,7 +59,8 @@ def _rebuild(task: Task) -> None:
     if restoring.refused:
         raise DifferenceError(
             f"{restoring.refused} files are newer than their rows or cannot be read and were left: "
-            f"{'; '.join(task.names)}; decide by hand which is right, then run this again"
+            f"{'; '.join(task.names)}; decide which is right, then run this again: repair --strategy use-kv "
+            "--object NAME moves the file aside, with no server"
         )
     for rows in _batches(task):
         _verify(task, rows)
@@ -143,7 +144,8 @@ class _Restoring:
             staged = self._writer.stage(writing)
             self._writer.place([each for each in staged if each.place in replaced])
             self._writer.place([each for each in staged if each.place not in replaced], over=False)
-            puts = tuple(self._settled(row, generation) for row in (*writing, *settled))
+            backed = [row for row in (*writing, *settled) if row.state is not RowState.FS_RESIDENT]
+            puts = tuple(self._settled(row, generation) for row in backed)
             if puts:
                 task.commit(puts)
             task.committed += len(writing)
@@ -167,10 +169,14 @@ class _Restoring:
         settled: list[Row],
     ) -> None:
         counts = self._task.counts
-        if row.state is RowState.FS_RESIDENT:
+        if row.state is RowState.FS_RESIDENT and file is None and row.data:
+            counts["restored"] += 1  # as the sweep met it, readable or not
+            writing.append(row)
+        elif row.state is RowState.FS_RESIDENT:
             counts["resident" if file is not None else "residentMissing"] += 1
             if file is None:
                 self._task.name(f"{row.bucket}/{row.key}: read from its file, which is gone")
+                self._task.warn(f"{row.bucket}/{row.key} is lost: its file is gone, and no row has its bytes")
         elif file is None:
             if row.present:
                 counts["restored"] += 1

@@ -17,6 +17,7 @@ from dualtrack.engine.cleanup.judge import judge as judge_fate
 from dualtrack.engine.drafts import file_of
 from dualtrack.engine.judging import Evidence, Verdict, judge
 from dualtrack.engine.listing import DirectoryReader, Found, Problem
+from dualtrack.engine.marker import MarkerState
 from dualtrack.engine.metafile import MetaFile, Unreadable
 from dualtrack.engine.migrate import VANISHED
 from dualtrack.engine.pairing import pairs, read_many
@@ -113,7 +114,8 @@ class _Survey:
         raise DifferenceError(
             f"{len(found)} objects of {task.drive.path} are not what their rows say, so nothing was held: "
             f"{'; '.join(task.names)}; a server has written since the verification: run migrate and verify, "
-            "then this again"
+            f"then this again (at {MarkerState.KV_ONLY}, where the row is right: repair --strategy use-kv "
+            "--object NAME)"
         )
 
 

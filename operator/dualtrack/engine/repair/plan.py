@@ -88,12 +88,18 @@ def _require_rows_alone(task: Task) -> None:
 
 
 def differing(task: Task, confirmation: Confirmation, cap: Cap, named: Sequence[Place] = ()) -> list[Place]:
-    """Objects that surely differ: of those named, or of all. Refused where they are too many."""
+    """Objects that surely differ: of those named, or of all. Refused where they are too many.
+
+    Of those named also where a row has left its file behind: what a wrong clock has dated later than the row
+    no hold takes, and a restore refuses. Then somebody has to say that the row is right.
+    """
     objects = sum(task.owner.stats().objects.values())
     if named:
         cap.require(len(named), objects)
         found = [
-            place for place, _, verdict in confirmation.settle(set(named)) if _counts(verdict, confirmation)
+            place
+            for place, _, verdict in confirmation.settle(set(named))
+            if _counts(verdict, confirmation) or (confirmation.final and verdict is Verdict.SUPERSEDED)
         ]
     else:
         found = _all_differing(task, confirmation, cap, objects)

@@ -64,7 +64,8 @@ class Setting:
 
 
 def choose(seen: Evidence, verdict: Verdict, setting: Setting) -> Choice:
-    if not verdict.differs:
+    left_behind = setting.strategy is Strategy.USE_KV and verdict is Verdict.SUPERSEDED
+    if not (verdict.differs or left_behind):
         return Choice(Action.NOTHING)
     if verdict is Verdict.DAMAGED_ROW:
         return _refuse(

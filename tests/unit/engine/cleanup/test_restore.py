@@ -183,6 +183,39 @@ def test_a_drive_that_was_repaired_by_its_rows_goes_all_the_way(small, tmp_path:
     small.run(lambda task: Verification(task).run())
 
 
+@pytest.mark.parametrize("verb", [hold, restore])
+@pytest.mark.parametrize("gone", [False, True], ids=["overwritten", "deleted"])
+def test_a_file_that_a_wrong_clock_has_dated_later_than_its_row_goes_by_a_persons_word(
+    small, verb, gone: bool
+) -> None:
+    """Nobody can tell it from one that a server wrote later. Whoever can names the object."""
+    cut_over(small)
+    with small.task() as task:
+        row, other = present(task)[:2]
+        new = Row.tombstone(row.bucket, row.key, row.generation) if gone else overwrite(task, row, other.data)
+        if gone:
+            delete(task, row)
+    later = time.time_ns() + 48 * 3_600 * 10**9
+    os.utime(meta(small, row), ns=(later, later))
+    kept = meta(small, row).read_bytes()
+    small.run(lambda task: Verification(task, final=True).run())
+    if not (gone and verb is restore):  # which puts it aside itself
+        with pytest.raises(DifferenceError, match=r"its file is newer.*--strategy use-kv"):
+            small.run(verb)
+    assert small.run(lambda task: repair(task, Strategy.USE_KV)).committed == 0, "no difference, unless named"
+    task = small.run(lambda task: repair(task, Strategy.USE_KV, [(row.bucket, row.key)]))
+    if not (gone and verb is restore):
+        assert task.committed == 1
+        small.run(lambda task: Verification(task, final=True).run())
+        (aside,) = (small.drive / ".dualtrack/undo/repair").rglob("*.meta")
+        assert aside.read_bytes() == kept
+    small.run(verb)
+    small.run(restore)
+    assert meta(small, row).exists() is not gone
+    assert gone or meta(small, row).read_bytes() == new.data
+    small.run(lambda task: Verification(task).run())
+
+
 @pytest.mark.parametrize("cut", ["at a limit", "in a batch"])
 def test_after_a_restore_a_hold_that_was_cut_off_begins_anew(
     small, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cut: str
@@ -223,6 +256,25 @@ def test_objects_read_from_their_files_are_neither_held_nor_restored(small) -> N
     assert small.metas() == [naming.object_directory(row.bucket, row.key)]
     assert small.run(restore).counts["resident"] == 1
     assert meta(small, row).read_bytes() == row.data
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_file_that_rows_point_to_and_that_is_gone_is_restored_or_told_as_lost(small, known: bool) -> None:
+    with small.task() as task:
+        row = present(task)[6]
+        resident = replace(row, generation=task.owner.next_generation(), state=RowState.FS_RESIDENT)
+        task.owner.commit(Batch(puts=(put_of(resident if known else replace(resident, data=b"")),)))
+    small.run(hold)
+    before = meta(small, row).stat()
+    meta(small, row).unlink()
+    task = small.run(restore)
+    assert task.counts["residentMissing"] == (not known)
+    if known:
+        after = meta(small, row).stat()
+        assert meta(small, row).read_bytes() == row.data
+        assert (after.st_mode, after.st_mtime_ns) == (before.st_mode, before.st_mtime_ns)
+    else:
+        assert f"{row.bucket}/{row.key} is lost" in str(task.notes["warning"])
 
 
 def test_data_directories_that_no_version_names_stay_and_are_counted(small) -> None:
