@@ -85,7 +85,8 @@ def expire(drive: str, now: datetime) -> int:
     last = f"{now.astimezone(UTC) - KEPT - timedelta(days=1):%Y%m%d}"
     old = [name for name in _names(drive) if name.day <= last]
     lines = auditlog.look(drive)[0] if old else []
-    old = [name for name in old if witness.passed(lines, name.fence, now) >= KEPT]
+    seen = {fence: witness.passed(lines, fence, now) for fence in {name.fence for name in old}}
+    old = [name for name in old if seen[name.fence] >= KEPT]
     for name in old:
         files.unlink(f"{_folder(drive)}/{name}")
     return len(old)

@@ -31,6 +31,9 @@ def line(days: float, fence: object = None, **changes: object) -> Line:
         ([line(-9, 1)], 1, 0),
         ([line(0, 7), Line(2, 0, b"torn", None), line(1, 8, time="?"), line(0, 8, time=5)], 1, 1),
         ([line(0, "seven"), line(0, 8, time="2026-11-26T12:00:00")], 1, 0),
+        # The store before this one had come further with its fences: its days are not ours.
+        ([*(line(n - 60, n) for n in range(60)), line(0, 1), line(0.25, 7), line(0.5, 8)], 40, 1.25),
+        ([*(line(n - 60, n) for n in range(8, 60)), line(0, 1), line(0.5, 8)], 40, 1),
     ],
 )
 def test_what_is_proven(lines: list[Line], now: float, days: float) -> None:

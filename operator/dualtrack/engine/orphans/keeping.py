@@ -56,7 +56,8 @@ def purge(task: Task) -> None:
     now = task.now()
     old = [each for each in records.collected(task.owner) if each.age_seconds(now) >= KEPT_SECONDS]
     lines = auditlog.look(task.drive.path)[0] if old else []
-    due = [each for each in old if witness.passed(lines, each.fence, now).total_seconds() >= KEPT_SECONDS]
+    seen = {fence: witness.passed(lines, fence, now) for fence in {each.fence for each in old}}
+    due = [each for each in old if seen[each.fence].total_seconds() >= KEPT_SECONDS]
     if waiting := len(old) - len(due):
         task.counts["unwitnessed"] = waiting
         task.warn(
