@@ -29,6 +29,7 @@ _RENAME_NOREPLACE = 1
 _RENAME_EXCHANGE = 2
 _AT_FDCWD = -100
 _FALLOC_KEEP_SIZE = 1
+_NO_OWNERS = {errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
 # Of this process: to find it by name would run a program at every start.
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -67,7 +68,8 @@ def adopt(made: int | str, parent: str | bytes) -> None:
     its group the rights of its owner where the parent's group may write (a volume with an `fsGroup`).
 
     Never a file with two names, nor one of somebody else: it may have been put in our way. Where root may not
-    do this either (a container without CAP_CHOWN), it stays root's.
+    do this either (no CAP_CHOWN, an owner whom our user namespace does not know, a file system without
+    owners), it stays root's.
     """
     found = os.fstat(made) if isinstance(made, int) else os.lstat(made)
     if os.geteuid() != 0 or found.st_uid != 0 or (stat.S_ISREG(found.st_mode) and found.st_nlink != 1):
@@ -75,12 +77,15 @@ def adopt(made: int | str, parent: str | bytes) -> None:
     above = os.stat(parent)
     if (above.st_uid, above.st_gid) == (0, 0):
         return
-    with suppress(PermissionError):
+    try:
         if (found.st_uid, found.st_gid) != (above.st_uid, above.st_gid):
             os.chown(made, above.st_uid, above.st_gid, follow_symlinks=isinstance(made, int))
         if isinstance(made, int) and above.st_mode & stat.S_IWGRP:
             mode = stat.S_IMODE(found.st_mode)
             os.fchmod(made, mode | (mode & stat.S_IRWXU) >> 3)
+    except OSError as error:
+        if error.errno not in _NO_OWNERS:
+            raise
 
 
 def make_empty(path: str, mode: int) -> None:

@@ -126,6 +126,24 @@ def test_a_file_that_somebody_put_in_the_way_does_not_become_his(folder: Path) -
     assert other.stat().st_uid == JOB + 1
 
 
+def test_an_owner_whom_roots_user_namespace_does_not_know_stops_nobody(folder: Path) -> None:
+    os.chown(folder, JOB, 0)
+    folder.chmod(0o775)
+    write = "import sys; from dualtrack.engine import files; files.write_new(sys.argv[1], b'whole')"
+    command = ["unshare", "--user", "--map-root-user", sys.executable, "-c", write, str(folder / "file")]
+    ended = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PYTHONPATH": OPERATOR, "PATH": os.environ["PATH"]},
+    )
+    if ended.stderr.startswith("unshare:"):
+        pytest.skip(f"no user namespaces here: {ended.stderr.strip()}")
+    assert ended.returncode == 0, ended.stderr
+    assert (folder / "file").read_bytes() == b"whole"
+
+
 def test_in_a_folder_of_roots_nothing_changes_hands(folder: Path) -> None:
     files.ensure_directory(str(folder / "new"))
     files.write_atomic(str(folder / "new/file"), b"")
