@@ -83,12 +83,14 @@ def tombstone(task: Task, start: Generation, damaged: set[Place], accepted: Acce
             if not _there(task, row):
                 gone[row.bucket].append(Row.tombstone(row.bucket, row.key, generation))
         for bucket, tombstones in gone.items():
-            if len(tombstones) > accepted.limit(bucket, MOST):
-                raise _too_many(bucket, len(tombstones), rows[bucket])
+            if len(tombstones) > (limit := accepted.limit(bucket, MOST)):
+                raise _refused(
+                    f"{len(tombstones)} of the first {rows[bucket]} rows of bucket {bucket}", limit
+                )
         task.checkpoint()
     for bucket, tombstones in gone.items():
-        if len(tombstones) > accepted.limit(bucket, allowed(rows[bucket])):
-            raise _too_many(bucket, len(tombstones), rows[bucket])
+        if len(tombstones) > (limit := accepted.limit(bucket, allowed(rows[bucket]))):
+            raise _refused(f"{len(tombstones)} of {rows[bucket]} rows of bucket {bucket}", limit)
     unnamed, of_all = sum(len(gone[bucket]) for bucket in gone.keys() - accepted.of.keys()), rows.total()
     if unnamed > allowed_in_all(of_all) and not accepted.everything:
         raise _refused(f"{unnamed} of {of_all} rows of all buckets", allowed_in_all(of_all))
@@ -121,11 +123,7 @@ def _there(task: Task, row: Row) -> bool:
     return object_exists(task.drive.path, place)
 
 
-def _too_many(bucket: str, gone: int, rows: int) -> IncompleteError:
-    return _refused(f"{gone} of {rows} rows of bucket {bucket}", allowed(rows))
-
-
-def _refused(what: str, limit: int) -> IncompleteError:
+def _refused(what: str, limit: float) -> IncompleteError:
     return IncompleteError(
         f"{what} have no file any more, more than {limit}; nothing was deleted: see that the drive is "
         "mounted and whole, then run migrate with --accept-deletions-of BUCKET=N (in a MetadataMigration: "

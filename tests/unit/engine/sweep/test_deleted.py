@@ -65,8 +65,9 @@ def test_a_small_bucket_that_lost_more_than_half_stops_the_sweep(ten: Bench, los
 
 def test_what_is_accepted_is_accepted_of_one_bucket_and_up_to_a_number(ten: Bench) -> None:
     lose(ten, *numbered(*range(6)))
+    lost = f"6 of 10 rows of bucket {BUCKET} have no file any more, more than 5"
     for other in ({BUCKET: 5}, {"another": 6}):
-        with pytest.raises(IncompleteError, match=f"6 of 10 rows of bucket {BUCKET}"):
+        with pytest.raises(IncompleteError, match=lost):
             ten.migrate(accepted=Accepted(of=other))
     ten.migrate(accepted=Accepted(of={BUCKET: 6}))
     assert sum(state is RowState.TOMBSTONE for state in states(ten).values()) == len(kept(ten)) == 6
@@ -85,6 +86,19 @@ def test_the_only_object_of_a_bucket_is_not_buried_unasked(minio_drive: Path, tm
     lose(bench, "00")
     with pytest.raises(IncompleteError, match="1 of 1 rows"):
         bench.migrate()
+
+
+def test_who_accepted_too_few_is_told_of_the_number_that_was_accepted(
+    ten: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(departed, "FEW", 1)
+    lose(ten, *numbered(*range(6)))
+    with pytest.raises(IncompleteError, match=f"6 of 10 rows of bucket {BUCKET} .*, more than 3;"):
+        ten.migrate(accepted=Accepted(of={BUCKET: 3}))
+    monkeypatch.setattr(departed, "MOST", 2)
+    with pytest.raises(IncompleteError, match=rf"6 of the first 10 rows of bucket {BUCKET} .*, more than 3;"):
+        ten.migrate(accepted=Accepted(of={BUCKET: 3}))
+    assert kept(ten) == {}
 
 
 def test_many_small_buckets_together_stop_the_sweep(ten: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
