@@ -2,7 +2,9 @@
 
 Everything is optional, because a status is written by one version and read by another. It holds observed
 seconds rather than differences of the wall clock, so that a restarted operator goes on where the last one
-stopped. Parts with a life of their own are in `status_parts.py`.
+stopped. Its parts are in `status_target`, `status_evidence`, `status_work` and `status_people`: the words as
+`StrEnum`s for whoever writes them, the fields as bounded strings, because an older operator has to be able to
+read what a newer one wrote.
 """
 
 from __future__ import annotations
@@ -11,25 +13,23 @@ from pydantic import Field
 
 from dualtrack.api.conditions import Condition
 from dualtrack.api.fields import ATOMIC, Count, Message, RatioPercent, StatusModel, Time, Word, keyed
-from dualtrack.api.status_parts import (
-    Display,
-    DriveStatus,
+from dualtrack.api.status_evidence import (
     GateStatus,
-    HandledCommand,
-    HistoryEntry,
-    JobStatus,
-    LedgerStatus,
     ObservationStatus,
-    PauseStatus,
-    PendingApproval,
     PhaseTiming,
-    ReportStatus,
-    RollbackStatus,
     SampleStatus,
-    SwitchStatus,
-    TargetStatus,
     ValidationStatus,
 )
+from dualtrack.api.status_people import (
+    Display,
+    HandledCommand,
+    HistoryEntry,
+    PauseStatus,
+    PendingApproval,
+    RollbackStatus,
+)
+from dualtrack.api.status_target import SwitchStatus, TargetStatus
+from dualtrack.api.status_work import DriveStatus, JobStatus, LedgerStatus, ReportStatus
 
 HANDLED_COMMANDS_LIMIT = 20
 HISTORY_LIMIT = 50

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dualtrack.api import commands
 from dualtrack.api.commands import Malformed
 from dualtrack.api.conditions import Reason
-from dualtrack.api.status_parts import PendingApproval
+from dualtrack.api.status_people import PendingApproval
 from dualtrack.rollout import messages
 from dualtrack.rollout.draft import Draft, digest
 

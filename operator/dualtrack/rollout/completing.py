@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dualtrack.api.conditions import Reason
 from dualtrack.api.phases import ApprovalPolicy, ApprovalStep, SnapshotDevice
-from dualtrack.api.status_parts import JobState
+from dualtrack.api.status_work import JobState
 from dualtrack.rollout import approvals, drain, jobs, kube, messages, travel
 from dualtrack.rollout.draft import Draft
 from dualtrack.rollout.plan import Ask, Station, Step

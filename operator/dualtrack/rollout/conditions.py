@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dualtrack.api.conditions import ConditionType, Reason
 from dualtrack.api.phases import FixedPhase
-from dualtrack.api.status_parts import Display
+from dualtrack.api.status_people import Display
 from dualtrack.rollout import messages, plan
 from dualtrack.rollout.draft import Draft
 from dualtrack.rollout.plan import Reach, Step

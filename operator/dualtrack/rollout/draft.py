@@ -20,13 +20,9 @@ from dualtrack.api.phases import FixedPhase, OnFailure, TrafficPhase
 from dualtrack.api.resource import MetadataMigration
 from dualtrack.api.spec import MigrationSpec
 from dualtrack.api.status import HANDLED_COMMANDS_LIMIT, HISTORY_LIMIT, MigrationStatus
-from dualtrack.api.status_parts import (
-    HandledCommand,
-    HistoryEntry,
-    ObservationStatus,
-    PauseStatus,
-    TargetStatus,
-)
+from dualtrack.api.status_evidence import ObservationStatus
+from dualtrack.api.status_people import HandledCommand, HistoryEntry, PauseStatus
+from dualtrack.api.status_target import TargetStatus
 from dualtrack.rollout import plan
 from dualtrack.rollout.decision import Action, Decision, Event
 from dualtrack.rollout.plan import Reach, Station

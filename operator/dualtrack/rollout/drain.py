@@ -7,7 +7,7 @@ does. Both are needed, and neither is taken from Prometheus, which remembers the
 from __future__ import annotations
 
 from dualtrack.api.commands import Verb
-from dualtrack.api.status_parts import EngineSettings, PodCounts
+from dualtrack.api.status_target import EngineSettings, PodCounts
 from dualtrack.rollout import kube, modes
 from dualtrack.rollout.draft import Draft
 from dualtrack.rollout.world import Acknowledgement, JsonObject

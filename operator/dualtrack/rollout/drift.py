@@ -13,7 +13,7 @@ from typing import Any, Final
 from dualtrack.api.conditions import ConditionType, Reason
 from dualtrack.api.names import TARGET_ENV
 from dualtrack.api.phases import FixedPhase
-from dualtrack.api.status_parts import EngineSettings, SwitchStage
+from dualtrack.api.status_target import EngineSettings, SwitchStage
 from dualtrack.rollout import jobs, kube, messages, modes, plan, switching, travel
 from dualtrack.rollout.draft import Draft, digest_json
 from dualtrack.rollout.plan import Step

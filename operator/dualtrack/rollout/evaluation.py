@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from dualtrack.api.conditions import ConditionType, Reason
 from dualtrack.api.gates import Gate, OnInsufficient, OnNoData, Preset, Severity
-from dualtrack.api.status_parts import GateStatus, Verdict
+from dualtrack.api.status_evidence import GateStatus, Verdict
 from dualtrack.rollout import failing, gates, kube, messages, presets, queries, samples, window
 from dualtrack.rollout.draft import Draft, Judgement
 from dualtrack.rollout.gates import Count, Measured

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dualtrack.api.conditions import Reason
 from dualtrack.api.gates import Gate, Severity
 from dualtrack.api.phases import FixedPhase, OnFailure
-from dualtrack.api.status_parts import GateStatus
+from dualtrack.api.status_evidence import GateStatus
 from dualtrack.rollout import rollback
 from dualtrack.rollout.draft import Draft
 

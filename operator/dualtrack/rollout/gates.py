@@ -12,7 +12,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from dualtrack.api.gates import STATISTICAL_PRESETS, Gate, OnNoData, Preset, Severity
-from dualtrack.api.status_parts import GateStatus, Verdict
+from dualtrack.api.status_evidence import GateStatus, Verdict
 from dualtrack.rollout import evidence
 from dualtrack.rollout.samples import Trouble, Unusable
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from dualtrack.api import names
-from dualtrack.api.status_parts import EngineSettings
+from dualtrack.api.status_target import EngineSettings
 from dualtrack.api.target import ExistingEnv
 from dualtrack.rollout import modes
 from dualtrack.rollout.decision import Apply

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 
 from dualtrack.api.conditions import Reason
 from dualtrack.api.fields import truncate
-from dualtrack.api.status_parts import JobState, JobStatus
+from dualtrack.api.status_work import JobState, JobStatus
 from dualtrack.rollout import jobmanifest, jobtrouble, kube, messages, pacing
 from dualtrack.rollout.decision import Create, MergePatch
 from dualtrack.rollout.draft import Draft

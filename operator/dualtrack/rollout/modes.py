@@ -12,7 +12,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from dualtrack.api import names
-from dualtrack.api.status_parts import EngineSettings, Variable
+from dualtrack.api.status_target import EngineSettings, Variable
 from dualtrack.rollout import kube
 
 FS: Final = "fs"

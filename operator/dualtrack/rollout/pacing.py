@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from dualtrack.api.conditions import Reason
 from dualtrack.api.phases import Priority, Signal
-from dualtrack.api.status_parts import JobStatus
+from dualtrack.api.status_work import JobStatus
 from dualtrack.rollout import intent, kube
 from dualtrack.rollout.decision import Apply
 from dualtrack.rollout.draft import Draft

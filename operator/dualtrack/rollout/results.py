@@ -10,7 +10,7 @@ import re
 from typing import Any, Final
 
 from dualtrack.api.conditions import Reason
-from dualtrack.api.status_parts import DriveStatus, LedgerStatus, ReportStatus
+from dualtrack.api.status_work import DriveStatus, LedgerStatus, ReportStatus
 from dualtrack.rollout import jobs, kube, waived
 from dualtrack.rollout.draft import Draft
 from dualtrack.rollout.plan import Step, Work, report_path

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from dualtrack.api.conditions import Reason
 from dualtrack.api.phases import FixedPhase
-from dualtrack.api.status_parts import RollbackStatus, SwitchStage
+from dualtrack.api.status_people import RollbackStatus
+from dualtrack.api.status_target import SwitchStage
 from dualtrack.rollout import jobs, plan, travel
 from dualtrack.rollout.draft import Draft, back_reach
 from dualtrack.rollout.plan import Reach

@@ -13,7 +13,8 @@ from typing import Final
 
 from dualtrack.api.conditions import Reason
 from dualtrack.api.phases import FixedPhase, SampleCheck
-from dualtrack.api.status_parts import JobState, SampleStatus
+from dualtrack.api.status_evidence import SampleStatus
+from dualtrack.api.status_work import JobState
 from dualtrack.rollout import failing, jobs, kube
 from dualtrack.rollout.draft import Draft
 from dualtrack.rollout.plan import Station, Step

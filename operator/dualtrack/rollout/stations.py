@@ -12,7 +12,7 @@ from dualtrack.api.conditions import ConditionType, Reason
 from dualtrack.api.names import TARGET_ENV
 from dualtrack.api.phases import FixedPhase
 from dualtrack.api.spec import ValidationPolicy
-from dualtrack.api.status_parts import ValidationState, ValidationStatus
+from dualtrack.api.status_evidence import ValidationState, ValidationStatus
 from dualtrack.rollout import (
     claim,
     completing,

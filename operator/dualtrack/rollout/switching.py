@@ -9,7 +9,7 @@ taken back, and if that is not acknowledged either, only a person can help.
 from __future__ import annotations
 
 from dualtrack.api.conditions import Reason
-from dualtrack.api.status_parts import EngineSettings, SwitchStage, SwitchStatus
+from dualtrack.api.status_target import EngineSettings, SwitchStage, SwitchStatus
 from dualtrack.rollout import drain, intent, jobs, kube, messages, modes, tuning
 from dualtrack.rollout.draft import Draft
 from dualtrack.rollout.modes import Mode

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dualtrack.api.conditions import Reason
 from dualtrack.api.phases import FixedPhase
-from dualtrack.api.status_parts import GateStatus, PhaseTiming
+from dualtrack.api.status_evidence import GateStatus, PhaseTiming
 from dualtrack.rollout import kube, plan, window
 from dualtrack.rollout.draft import Draft
 from dualtrack.rollout.plan import Station, WarmUp

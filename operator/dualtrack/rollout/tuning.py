@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dualtrack.api import names
 from dualtrack.api.spec import Consistency
-from dualtrack.api.status_parts import EngineSettings, Variable
+from dualtrack.api.status_target import EngineSettings, Variable
 from dualtrack.rollout import kube, modes
 from dualtrack.rollout.draft import Draft
 from dualtrack.rollout.modes import Mode

@@ -13,7 +13,8 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from itertools import pairwise
 
-from dualtrack.api.status_parts import CoverageRun, EngineSettings, ObservationStatus
+from dualtrack.api.status_evidence import CoverageRun, ObservationStatus
+from dualtrack.api.status_target import EngineSettings
 from dualtrack.rollout import kube, modes, samples
 from dualtrack.rollout.samples import Unusable
 from dualtrack.rollout.world import JsonObject, QueryResult, Series

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dualtrack.api.gates import Gate
-from dualtrack.api.status_parts import GateStatus
+from dualtrack.api.status_evidence import GateStatus
 from dualtrack.rollout import gates
 from dualtrack.rollout.gates import Count, Measured
 from dualtrack.rollout.samples import Trouble, Unusable

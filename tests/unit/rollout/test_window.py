@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from dualtrack.api.status_parts import EngineSettings, ObservationStatus
+from dualtrack.api.status_evidence import ObservationStatus
+from dualtrack.api.status_target import EngineSettings
 from dualtrack.rollout import window
 from dualtrack.rollout.world import Matrix, QueryFailure, Series
 
