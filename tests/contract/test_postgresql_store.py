@@ -12,7 +12,8 @@ import pytest
 
 from dualtrack.engine.rows import NO_FILE, Generation, Row, RowOrigin, RowState
 from dualtrack.engine.stores.location import locate
-from dualtrack.engine.stores.postgresql import KEY_LIMIT, PostgresStore
+from dualtrack.engine.stores.postgresql.store import PostgresStore
+from dualtrack.engine.stores.postgresql.transaction import KEY_LIMIT
 from dualtrack.engine.stores.protocol import Batch, Outcome, Put
 from dualtrack.errors import (
     FencedError,

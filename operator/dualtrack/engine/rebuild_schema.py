@@ -12,7 +12,7 @@ from datetime import datetime
 
 from dualtrack.engine.drive import Drive
 from dualtrack.engine.stores.location import Location
-from dualtrack.engine.stores.opening import open_store, postgresql
+from dualtrack.engine.stores.opening import open_store, postgresql_schemas
 from dualtrack.errors import StoreError, UsageError
 
 _LONGEST = 63
@@ -21,37 +21,33 @@ _LONGEST = 63
 
 def fresh_location(drive: Drive, location: Location, now: datetime) -> Location:
     """Where to build. `UsageError` where the schema's name leaves no room for the others."""
-    schema = schema_of(drive, location)
+    schema = location.schema_of(drive.drive_id)
     if len(_kept(schema, now).encode()) > _LONGEST:
         raise UsageError(f"--store {location}: schema {schema} is too long a name for a rebuild")
     name = f"{schema}_rebuild"
     return replace(location, schema=name, name=f"{location}, schema {name}", directory="")
 
 
-def schema_of(drive: Drive, location: Location) -> str:
-    return location.schema or "dualtrack_" + drive.drive_id.replace("-", "_")
-
-
 def begin(fresh: Location) -> None:
-    postgresql(fresh).begin_schema(fresh, fresh.schema)
+    postgresql_schemas(fresh).begin_schema(fresh, fresh.schema)
 
 
 def discard(fresh: Location) -> None:
-    postgresql(fresh).discard_schema(fresh, fresh.schema)
+    postgresql_schemas(fresh).discard_schema(fresh, fresh.schema)
 
 
 def swap(drive: Drive, location: Location, fresh: Location, now: datetime) -> str:
     """Returns what the old store is called now; empty where there was none."""
-    schema = schema_of(drive, location)
+    schema = location.schema_of(drive.drive_id)
     kept = _kept(schema, now)
-    existed = postgresql(location).replace_schema(location, schema, fresh.schema, kept)
+    existed = postgresql_schemas(location).replace_schema(location, schema, fresh.schema, kept)
     return f"schema {kept}" if existed else ""
 
 
 def salvage(drive: Drive, location: Location) -> tuple[dict[str, bytes], tuple[str, ...]]:
     """The old store's sound meta values, and what could not be read. A database kills nobody who reads it."""
     try:
-        store = open_store(replace(location, schema=schema_of(drive, location)), drive.drive_id, reading=True)
+        store = open_store(location, drive.drive_id, reading=True)
         try:
             values = store.scrub_meta()
         finally:

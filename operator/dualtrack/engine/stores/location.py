@@ -49,6 +49,10 @@ class Location:
     def __str__(self) -> str:
         return self.name
 
+    def schema_of(self, drive_id: str) -> str:
+        """The drive's schema in a database; empty where neither the URL nor a drive says one."""
+        return self.schema or (drive_id and "dualtrack_" + drive_id.replace("-", "_"))
+
     def exists(self) -> bool:
         """Whether a store is there. A database can only be asked, which opening does."""
         match self.driver:

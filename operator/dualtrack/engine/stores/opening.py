@@ -25,22 +25,22 @@ def open_store(
         case Driver.LMDB:
             return LmdbStore.open(location.directory, drive_id, map_size=map_size)
         case Driver.ROCKSDB:
-            backend = _extra("rocksdb", location)
+            backend = _extra("rocksdb", "rocksdb", location)
             opened: OwnedStore = backend.RocksDbStore.open(location.directory, drive_id, reading=reading)
         case Driver.POSTGRESQL:
-            backend = _extra("postgresql", location)
+            backend = _extra("postgresql", "postgresql.store", location)
             opened = backend.PostgresStore.open(location, drive_id, reading=reading)
     return opened
 
 
-def postgresql(location: Location) -> Any:
-    """The module that speaks to a database, for what only a rebuild does to one."""
-    return _extra("postgresql", location)
+def postgresql_schemas(location: Location) -> Any:
+    """The module for what only a rebuild does to a database."""
+    return _extra("postgresql", "postgresql.schemas", location)
 
 
-def _extra(name: str, location: Location) -> Any:
+def _extra(name: str, module: str, location: Location) -> Any:
     try:
-        return importlib.import_module(f"dualtrack.engine.stores.{name}")
+        return importlib.import_module(f"dualtrack.engine.stores.{module}")
     except ModuleNotFoundError as error:
         if error.name and error.name.startswith("dualtrack"):
             raise
