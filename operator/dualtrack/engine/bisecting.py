@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from dualtrack.engine.digests import DigestSum
+from dualtrack.engine.digests import Digest, DigestSum
 from dualtrack.engine.rows import Row, order
-from dualtrack.engine.stores.protocol import Digest, Place
+from dualtrack.engine.stores.protocol import Place
 
 PAGE = 2_000
 _SCAN = 500

@@ -17,6 +17,7 @@ from typing import Any
 
 import dualtrack.errors as tree
 from dualtrack.engine import frames
+from dualtrack.engine.digests import Digest
 from dualtrack.engine.native.index import summarised
 from dualtrack.engine.owner_api import OwnerInfo
 from dualtrack.engine.rowlog.keeper import Status
@@ -27,7 +28,6 @@ from dualtrack.engine.stores.protocol import (
     Batch,
     BatchResult,
     Damage,
-    Digest,
     Entries,
     Older,
     PackedRow,

@@ -7,12 +7,22 @@ A sum needs no order and, unlike XOR, does not cancel a pair of equal rows.
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 
 import xxhash
 
-from dualtrack.engine.stores.protocol import Digest
-
 _SPAN = 2**128
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """Order-free digest of a set of (bucket, key, bytes): a 128-bit sum of one hash a row, with the count."""
+
+    total: int
+    count: int
+
+    def __str__(self) -> str:
+        return f"xxh3:{self.total:032x}/{self.count}"
 
 
 def row_hash(bucket: str, key: str, data: bytes) -> int:

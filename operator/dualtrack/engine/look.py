@@ -14,10 +14,11 @@ from typing import Protocol
 
 from dualtrack.engine import client, files
 from dualtrack.engine.client import OwnerClient
+from dualtrack.engine.digests import Digest
 from dualtrack.engine.rows import Row
 from dualtrack.engine.stores.location import locate
 from dualtrack.engine.stores.opening import open_store
-from dualtrack.engine.stores.protocol import Digest, Place, StoreStats
+from dualtrack.engine.stores.protocol import Place, StoreStats
 from dualtrack.engine.summary import Summary
 from dualtrack.errors import StoreLockedError, UsageError
 

@@ -18,7 +18,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from itertools import count, islice
 
-from dualtrack.engine import files, marker, trust
+from dualtrack.engine import marker, trust
+from dualtrack.engine.digests import Digest
+from dualtrack.engine.draining import Draining, Follow, ReadDraft
 from dualtrack.engine.journal import Journal, Token
 from dualtrack.engine.mode import Mode
 from dualtrack.engine.objects import intents
@@ -33,7 +35,6 @@ from dualtrack.engine.stores.opening import open_store
 from dualtrack.engine.stores.protocol import (
     Batch,
     BatchResult,
-    Digest,
     Older,
     Outcome,
     OwnedStore,

@@ -11,13 +11,13 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from dualtrack.engine.digests import Digest
 from dualtrack.engine.rowlog.keeper import LogApi
 from dualtrack.engine.rows import Generation, Row
 from dualtrack.engine.stores.matching import Matched
 from dualtrack.engine.stores.protocol import (
     Batch,
     BatchResult,
-    Digest,
     Older,
     PackedRow,
     Place,

@@ -25,12 +25,13 @@ from datetime import datetime
 
 from dualtrack.engine import files
 from dualtrack.engine.cleanup.verification import Verified
+from dualtrack.engine.digests import Digest
 from dualtrack.engine.formats import xlmeta
 from dualtrack.engine.rowlog.keeper import BASE
 from dualtrack.engine.rowlog.records import Position
 from dualtrack.engine.rows import Generation, Row, is_system
 from dualtrack.engine.stores.lmdb import LmdbStore
-from dualtrack.engine.stores.protocol import Batch, Digest, Place, Put
+from dualtrack.engine.stores.protocol import Batch, Place, Put
 from dualtrack.engine.stores.recording import POSITION
 from dualtrack.engine.summary import summary
 from dualtrack.engine.task import Task

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from dualtrack.engine.digests import Digest
 from dualtrack.engine.rows import Generation, Row
 from dualtrack.errors import DualTrackError
 
@@ -126,17 +127,6 @@ class StoreStats:
     @property
     def fullness(self) -> float:
         return self.used_bytes / self.map_bytes if self.map_bytes else 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Digest:
-    """Order-free digest of a set of (bucket, key, bytes): a 128-bit sum of one hash a row, with the count."""
-
-    total: int
-    count: int
-
-    def __str__(self) -> str:
-        return f"xxh3:{self.total:032x}/{self.count}"
 
 
 @dataclass(frozen=True, slots=True)

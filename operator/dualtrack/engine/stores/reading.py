@@ -17,11 +17,11 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from itertools import islice, takewhile
 
-from dualtrack.engine.digests import DigestSum
+from dualtrack.engine.digests import Digest, DigestSum
 from dualtrack.engine.native.index import checked, listed
 from dualtrack.engine.rows import Generation, Row, RowOrigin, RowState
 from dualtrack.engine.stores import envelope, keys
-from dualtrack.engine.stores.protocol import Digest, Entries, Older, PackedRow, Place, ScrubPage
+from dualtrack.engine.stores.protocol import Entries, Older, PackedRow, Place, ScrubPage
 from dualtrack.engine.stores.scrubbing import check_page
 from dualtrack.engine.stores.transaction import INDEX, META, ROWS, Transaction, columns
 from dualtrack.engine.summary import Summary
