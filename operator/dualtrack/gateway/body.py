@@ -179,19 +179,6 @@ class StreamedSource:
         self._intake.finish()
 
 
-class IteratorSource:
-    """Another object's bytes, which the engine has verified: the source of a copied part."""
-
-    def __init__(self, content: Iterator[bytes]) -> None:
-        self._content = content
-
-    def chunks(self) -> Iterator[bytes]:
-        return self._content
-
-    def verify(self) -> None:
-        return
-
-
 async def read_all(intake: Intake, reader: Reader) -> bytes:
     """A small body, proved."""
     content = bytearray()

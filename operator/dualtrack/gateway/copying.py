@@ -7,9 +7,8 @@ from urllib.parse import unquote_to_bytes
 
 from aiohttp import web
 
-from dualtrack.engine.objects.types import Attributes, Part, Stored, Written
+from dualtrack.engine.objects.types import Attributes, CopiedSource, Part, Stored, Written
 from dualtrack.gateway import conditions, documents, headers
-from dualtrack.gateway.body import IteratorSource
 from dualtrack.gateway.call import Call
 from dualtrack.gateway.errors import S3Error
 from dualtrack.gateway.multipart import part_number
@@ -84,7 +83,7 @@ def _copy_part(call: Call, origin: _Origin, number: int) -> tuple[Part, Stored]:
     if span is not None and span.last is not None and span.last >= source.size:
         raise S3Error("InvalidArgument", f"The range is not valid for a source of {source.size} bytes.")
     _, content = call.layer.read(origin.bucket, origin.key, origin.version_id, span)
-    part = call.layer.put_part(call.bucket, call.key, call.query["uploadId"], number, IteratorSource(content))
+    part = call.layer.put_part(call.bucket, call.key, call.query["uploadId"], number, CopiedSource(content))
     return part, source
 
 

@@ -35,6 +35,7 @@ from dualtrack.engine.objects.types import (
     Bucket,
     Check,
     Content,
+    CopiedSource,
     Deleted,
     Meter,
     Page,
@@ -192,7 +193,7 @@ class ObjectLayer:
     ) -> Written:
         stored, content = self.read(source_bucket, source_key, source_version)
         kept = attributes or Attributes(_kept_headers(stored.headers), stored.user, stored.tags)
-        return self.put(bucket, key, _Copied(content), kept, check)
+        return self.put(bucket, key, CopiedSource(content), kept, check)
 
     def tags(self, bucket: str, key: str, version_id: str | None = None) -> tuple[Stored, Mapping[str, str]]:
         stored = self.stat(bucket, key, version_id)
@@ -270,19 +271,6 @@ class ObjectLayer:
     def close(self) -> None:
         self.keeping.close()
         self.opened.close()
-
-
-class _Copied:
-    """The content of a stored version as the body of a new one; its blocks were checked on the way out."""
-
-    def __init__(self, content: Iterator[bytes]) -> None:
-        self._content = content
-
-    def chunks(self) -> Iterator[bytes]:
-        return self._content
-
-    def verify(self) -> None:
-        return
 
 
 def _kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
