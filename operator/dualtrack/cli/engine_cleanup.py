@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
 
 from dualtrack.cli.named import stores
+from dualtrack.cli.subparsers import Subparsers
 from dualtrack.cli.tasks import Work, add_task_arguments, run_task
 from dualtrack.engine.cleanup import hold, purge
 from dualtrack.engine.cleanup.directories import remove_directories
@@ -13,11 +13,6 @@ from dualtrack.engine.cleanup.preconditions import refuse_running_server
 from dualtrack.engine.drive import STORE_DIRECTORY
 from dualtrack.engine.orphans.routine import collect_beside
 from dualtrack.engine.task import Task
-
-if TYPE_CHECKING:
-    from argparse import _SubParsersAction
-
-    Subparsers = _SubParsersAction[argparse.ArgumentParser]
 
 _STEPS = {
     "hold": "move each xl.meta that its row makes superfluous to .dualtrack/hold/; undo: engine restore",

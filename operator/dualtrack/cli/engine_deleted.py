@@ -5,19 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from typing import TYPE_CHECKING
 
 from dualtrack.cli.looking import columns, printable
 from dualtrack.cli.places import add_object_argument, places_of
+from dualtrack.cli.subparsers import Subparsers
 from dualtrack.cli.tasks import add_task_arguments, run_task
 from dualtrack.engine.deleted import give_back, kept
 from dualtrack.engine.entries import json_text
 from dualtrack.engine.task import Task
-
-if TYPE_CHECKING:
-    from argparse import _SubParsersAction
-
-    Subparsers = _SubParsersAction[argparse.ArgumentParser]
 
 
 def add_parser(subparsers: Subparsers) -> None:

@@ -7,17 +7,12 @@ import heapq
 import json
 import sys
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
 
 from dualtrack.cli.looking import add_look_arguments, columns, human, looking, printable
+from dualtrack.cli.subparsers import Subparsers
 from dualtrack.engine.browse.keys import Browsed, Key, chosen, keys, versions
 from dualtrack.engine.browse.usage import Usage, every_version, latest, usage
 from dualtrack.engine.entries import json_text
-
-if TYPE_CHECKING:
-    from argparse import _SubParsersAction
-
-    Subparsers = _SubParsersAction[argparse.ArgumentParser]
 
 _RIGHT = frozenset({"objects", "versions", "bytes"})
 

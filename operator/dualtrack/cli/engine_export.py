@@ -9,9 +9,9 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING
 
 from dualtrack.cli import cycles
+from dualtrack.cli.subparsers import Subparsers
 from dualtrack.cli.versions_out import TABULAR, add_out_argument, write_versions
 from dualtrack.engine.entries import Entry, json_text
 from dualtrack.engine.export import exported, exported_lines
@@ -26,11 +26,6 @@ from dualtrack.engine.sets.topology import group
 from dualtrack.engine.sets.view import SetView
 from dualtrack.engine.stores.location import locate
 from dualtrack.errors import IncompleteError
-
-if TYPE_CHECKING:
-    from argparse import _SubParsersAction
-
-    Subparsers = _SubParsersAction[argparse.ArgumentParser]
 
 
 def add_parser(subparsers: Subparsers) -> None:

@@ -12,19 +12,15 @@ import os
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from dualtrack.cli.looking import add_look_arguments, looking, printable
+from dualtrack.cli.subparsers import Subparsers
 from dualtrack.engine.browse import predicates
 from dualtrack.engine.browse.keys import Key, chosen, keys, versions
 from dualtrack.engine.browse.predicates import OfFacts, OfKey, Search
 from dualtrack.engine.entries import Entry
 from dualtrack.errors import UsageError
-
-if TYPE_CHECKING:
-    from argparse import _SubParsersAction
-
-    Subparsers = _SubParsersAction[argparse.ArgumentParser]
 
 _Made = TypeVar("_Made")
 _ANSWERS = {"yes": True, "no": False}

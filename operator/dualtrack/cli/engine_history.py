@@ -6,16 +6,11 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from dualtrack.cli.looking import columns, printable
+from dualtrack.cli.subparsers import Subparsers
 from dualtrack.engine.history import History, Step, history
 from dualtrack.errors import CorruptError, DriveError
-
-if TYPE_CHECKING:
-    from argparse import _SubParsersAction
-
-    Subparsers = _SubParsersAction[argparse.ArgumentParser]
 
 _HEAD = ("entry", "began", "ended", "state", "verb", "run", "by", "told")
 

@@ -15,9 +15,9 @@ import json
 import os
 import sys
 from dataclasses import asdict, fields
-from typing import TYPE_CHECKING
 
 from dualtrack.cli.jobresult import Outcome, add_job_arguments, write_result
+from dualtrack.cli.subparsers import Subparsers
 from dualtrack.cli.versions_out import TABULAR, add_out_argument, write_versions
 from dualtrack.engine.drive import Drive
 from dualtrack.engine.entries import json_text
@@ -26,11 +26,6 @@ from dualtrack.engine.jsonlines import json_lines
 from dualtrack.engine.sets.topology import group
 from dualtrack.engine.sets.view import DriveSource, SetView
 from dualtrack.errors import IncompleteError, UsageError
-
-if TYPE_CHECKING:
-    from argparse import _SubParsersAction
-
-    Subparsers = _SubParsersAction[argparse.ArgumentParser]
 
 
 def add_parser(subparsers: Subparsers) -> None:

@@ -6,16 +6,11 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from dualtrack.cli.looking import add_look_arguments, columns, day, human, looking, printable
+from dualtrack.cli.subparsers import Subparsers
 from dualtrack.engine.browse.keys import Browsed, CommonPrefix, Key, chosen, counts, keys, versions
 from dualtrack.engine.entries import KINDS, Entry, json_text, rfc3339
-
-if TYPE_CHECKING:
-    from argparse import _SubParsersAction
-
-    Subparsers = _SubParsersAction[argparse.ArgumentParser]
 
 
 def add_parser(subparsers: Subparsers) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
 
+from dualtrack.cli.subparsers import Subparsers
 from dualtrack.cli.tasks import add_task_arguments, run_task
 from dualtrack.engine import preflight
 from dualtrack.engine.departed import Accepted
@@ -12,11 +12,6 @@ from dualtrack.engine.migrate import Sweep, last_count
 from dualtrack.engine.pace import META, Pace
 from dualtrack.engine.sets import layout
 from dualtrack.engine.task import Task
-
-if TYPE_CHECKING:
-    from argparse import _SubParsersAction
-
-    Subparsers = _SubParsersAction[argparse.ArgumentParser]
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -32,6 +27,14 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     parser.add_argument(
         "--accept-deletions",
+    parser.add_argument(
+        "--concurrency",
+        type=int,
+        choices=range(1, CONCURRENCY_MOST + 1),
+        metavar="N",
+        help="read at most N objects at a time; of this and the pace file's the lower counts. By default one "
+        "beside a server or with a pace file, else as many as there are processors, four at most",
+    )
         action="store_true",
         help="delete rows without files even where a bucket loses more than 1 %% or 10,000 of them, or half "
         "of a small one; undo, for 30 days: engine deleted give-back",

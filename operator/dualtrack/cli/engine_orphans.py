@@ -5,18 +5,13 @@ rows are the truth.
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
 
 from dualtrack.cli.named import stores
+from dualtrack.cli.subparsers import Subparsers
 from dualtrack.cli.tasks import Work, add_task_arguments, run_task
 from dualtrack.engine.cleanup.preconditions import refuse_running_server
 from dualtrack.engine.drive import STORE_DIRECTORY
 from dualtrack.engine.orphans import collecting, keeping
-
-if TYPE_CHECKING:
-    from argparse import _SubParsersAction
-
-    Subparsers = _SubParsersAction[argparse.ArgumentParser]
 
 _STEPS = {
     "collect": "move data directories that nothing has named for a day to .dualtrack/orphans/",

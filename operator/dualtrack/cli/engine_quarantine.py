@@ -8,21 +8,16 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from dualtrack.cli.places import add_object_argument, places_of
 from dualtrack.cli.reading import add_reading_arguments, reading
+from dualtrack.cli.subparsers import Subparsers
 from dualtrack.cli.tasks import add_task_arguments, run_task
 from dualtrack.engine.quarantine_report import Report, export, report
 from dualtrack.engine.retrying import retry
 from dualtrack.engine.task import Task
 from dualtrack.engine.waiving import Waiver, waive, withdraw
 from dualtrack.errors import UsageError
-
-if TYPE_CHECKING:
-    from argparse import _SubParsersAction
-
-    Subparsers = _SubParsersAction[argparse.ArgumentParser]
 
 
 def add_parser(subparsers: Subparsers) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import uuid
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
 
 from dualtrack.cli.named import places
+from dualtrack.cli.subparsers import Subparsers
 from dualtrack.cli.tasks import add_task_arguments, cut_off, leave, stopping, tell_interrupted
 from dualtrack.engine.drive import Drive
 from dualtrack.engine.lock import DriveLock, known_fence
@@ -17,11 +17,6 @@ from dualtrack.engine.rebuild import rebuild
 from dualtrack.engine.stores.location import Location, locate
 from dualtrack.engine.task import Task
 from dualtrack.errors import DriveError, DualTrackError, UsageError
-
-if TYPE_CHECKING:
-    from argparse import _SubParsersAction
-
-    Subparsers = _SubParsersAction[argparse.ArgumentParser]
 
 
 def add_parser(subparsers: Subparsers) -> None:

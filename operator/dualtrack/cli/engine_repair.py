@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
 
 from dualtrack.cli.named import stores
 from dualtrack.cli.places import add_object_argument, places_of
+from dualtrack.cli.subparsers import Subparsers
 from dualtrack.cli.tasks import add_task_arguments, run_task
 from dualtrack.engine.cleanup.preconditions import refuse_running_server
 from dualtrack.engine.drive import STORE_DIRECTORY
@@ -16,11 +16,6 @@ from dualtrack.engine.repair.strategies import Strategy
 from dualtrack.engine.repair.undo import undo
 from dualtrack.engine.task import Task
 from dualtrack.errors import UsageError
-
-if TYPE_CHECKING:
-    from argparse import _SubParsersAction
-
-    Subparsers = _SubParsersAction[argparse.ArgumentParser]
 
 _STRATEGIES = """strategies:
   sync-to-kv  the file is right: its row is made from it

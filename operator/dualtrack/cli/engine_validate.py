@@ -6,19 +6,14 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
+from dualtrack.cli.subparsers import Subparsers
 from dualtrack.cli.tasks import add_task_arguments, run_task
 from dualtrack.engine import marker
 from dualtrack.engine.marker import MarkerState
 from dualtrack.engine.task import Task
 from dualtrack.engine.validation import Finding, InSync, KvOnly, Missing, Validator
 from dualtrack.errors import DifferenceError, IncompleteError
-
-if TYPE_CHECKING:
-    from argparse import _SubParsersAction
-
-    Subparsers = _SubParsersAction[argparse.ArgumentParser]
 
 SAMPLE = 1_000
 

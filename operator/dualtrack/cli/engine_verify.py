@@ -7,8 +7,8 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from dualtrack.cli.subparsers import Subparsers
 from dualtrack.cli.tasks import add_task_arguments, run_task
 from dualtrack.engine.against_snapshot import verify_against_snapshot
 from dualtrack.engine.sampled import SampledVerification, next_sample
@@ -16,12 +16,6 @@ from dualtrack.engine.sets import across
 from dualtrack.engine.task import Task
 from dualtrack.engine.verify import Verification
 from dualtrack.errors import UsageError
-
-if TYPE_CHECKING:
-    from argparse import _SubParsersAction
-
-    Subparsers = _SubParsersAction[argparse.ArgumentParser]
-
 
 _ID = re.compile(r"[0-9a-f]{32}")
 

@@ -18,16 +18,11 @@ import pkgutil
 import sys
 from collections.abc import Sequence
 from types import ModuleType
-from typing import TYPE_CHECKING
 
 import dualtrack.cli
 from dualtrack.cli.jobresult import clear_result, write_failure
+from dualtrack.cli.subparsers import Subparsers
 from dualtrack.errors import DualTrackError
-
-if TYPE_CHECKING:
-    from argparse import _SubParsersAction
-
-    Subparsers = _SubParsersAction[argparse.ArgumentParser]
 
 COMMANDS = ("operator", "gateway", "config", "bench")
 _VERB = "engine_"
