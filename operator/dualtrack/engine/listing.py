@@ -28,6 +28,8 @@ LEGACY_FILE = naming.LEGACY_FILE.encode()
 # Where a directory's link count is 2 exactly when it has no subdirectory. Others (btrfs, overlay, FUSE) lie.
 _COUNTING = frozenset({"ext2", "ext3", "ext4", "xfs", "tmpfs"})
 
+_VANISHED = frozenset({"ENOENT", "ENOTDIR"})
+
 Path = tuple[bytes, ...]
 """Names from the root of the drive, the bucket first."""
 
@@ -61,6 +63,11 @@ class Problem:
     reason: str
     message: str
     transient: bool
+
+    @property
+    def vanished(self) -> bool:
+        """Whether it went between its listing and its reading, as anything may beside a server."""
+        return self.reason in _VANISHED
 
 
 @dataclass(frozen=True, slots=True)

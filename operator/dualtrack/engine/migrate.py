@@ -48,32 +48,6 @@ SHARED_ROWS = 1_024
 BATCH_BYTES = 8 * 1024 * 1024
 REQUEUE_ROUNDS = 50
 _ROUND_SECONDS = 0.2
-VANISHED = frozenset({"ENOENT", "ENOTDIR"})
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """What the cursor says. `start` is the generation that the pass began with, `at` how far it has come."""
-
-    epoch: int
-    floor: str
-    start: str
-    at: str = ""
-    scanned: int = 0
-    unread: int = 0
-    done: bool = False
-    order: tuple[str, ...] = ()
-    """The buckets in the order of this pass; empty where it is the walk's own."""
-    first: bool = False
-    """Whether the store held no row when the pass began, so that none is older than it."""
-
-    def pack(self) -> bytes:
-        return json.dumps(asdict(self)).encode()
-
-    @classmethod
-    def unpack(cls, data: bytes) -> State:
-        fields = json.loads(data)
-        return cls(**{**fields, "order": tuple(fields.get("order", ()))})
 
 
 @dataclass(slots=True)
@@ -193,7 +167,7 @@ class Sweep:
         for problem in (each for part in ranges for each in part.problems):
             if not problem.transient:
                 puts.append(self._set_aside(generation, problem, None, meta))
-            elif problem.reason not in VANISHED:
+            elif not problem.vanished:
                 unread += 1
                 self.task.name(f"{problem.path}: {problem.reason}")
         count = len(puts) + len(sealed)

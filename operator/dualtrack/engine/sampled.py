@@ -19,7 +19,6 @@ from dualtrack.engine.candidates import Missed
 from dualtrack.engine.confirming import Confirmation, Judged, doubtful
 from dualtrack.engine.drafts import settle_journal
 from dualtrack.engine.judging import Verdict
-from dualtrack.engine.migrate import VANISHED
 from dualtrack.engine.owner_api import OwnerApi, OwnerInfo
 from dualtrack.engine.places import object_exists
 from dualtrack.engine.repair import records
@@ -84,7 +83,7 @@ class SampledVerification:
         for found in candidates.on_drive(self.task.drive, choose, self._tick):
             if not isinstance(found, Missed):
                 yield found
-            elif found.problem.reason not in VANISHED:
+            elif not found.problem.vanished:
                 self.unread += 1
                 self.task.name(f"{found.problem.path}: {found.problem.reason}")
 

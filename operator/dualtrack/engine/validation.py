@@ -22,7 +22,6 @@ from dualtrack.engine.drafts import settle_journal
 from dualtrack.engine.formats import xlmeta
 from dualtrack.engine.judging import Verdict
 from dualtrack.engine.listing import Found
-from dualtrack.engine.migrate import VANISHED
 from dualtrack.engine.rows import Row
 from dualtrack.engine.sampling import place_hash, seed_key
 from dualtrack.engine.stores.protocol import Place
@@ -144,7 +143,7 @@ class Validator:
         for found in candidates.on_drive(self.task.drive, smallest.may_take, self._tick, [bucket]):
             if not isinstance(found, Missed):
                 smallest.take(found)
-            elif found.problem.reason not in VANISHED:
+            elif not found.problem.vanished:
                 self.task.counts["unlisted"] += 1
                 self.task.name(f"{found.problem.path}: {found.problem.reason}")
         for place, _ in candidates.in_index(self.task.owner, smallest.may_take, self._tick, [bucket]):

@@ -24,7 +24,6 @@ from dualtrack.engine.digests import DigestSum
 from dualtrack.engine.drafts import settle_journal
 from dualtrack.engine.judging import Evidence, Verdict, judge
 from dualtrack.engine.listing import Problem
-from dualtrack.engine.migrate import VANISHED
 from dualtrack.engine.owner import Owner
 from dualtrack.engine.owner_api import OwnerInfo
 from dualtrack.engine.pairing import pairs
@@ -135,7 +134,7 @@ class Verification:
     def _failed(self, problem: Problem) -> None:
         if not problem.transient:
             self.suspects.add((problem.bucket, problem.key))
-        elif problem.reason not in VANISHED:
+        elif not problem.vanished:
             self.unread += 1
             self.task.name(f"{problem.path}: {problem.reason}")
 

@@ -19,7 +19,6 @@ from dualtrack.engine.judging import Evidence, Verdict, judge
 from dualtrack.engine.listing import DirectoryReader, Found, Problem
 from dualtrack.engine.marker import MarkerState
 from dualtrack.engine.metafile import MetaFile, Unreadable
-from dualtrack.engine.migrate import VANISHED
 from dualtrack.engine.pairing import pairs, read_many
 from dualtrack.engine.rows import is_system
 from dualtrack.engine.stores.protocol import Place
@@ -75,7 +74,7 @@ class _Survey:
     def _failed(self, problem: Problem) -> None:
         if not problem.transient:
             self._suspects.add((problem.bucket, problem.key))
-        elif problem.reason not in VANISHED:
+        elif not problem.vanished:
             self._unread.append(f"{problem.path}: {problem.reason}")
 
     def _trouble(self, seen: Evidence, *, dirty: bool) -> str:

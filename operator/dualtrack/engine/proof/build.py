@@ -26,7 +26,6 @@ from dualtrack.engine.inventory import Counts, count_inodes
 from dualtrack.engine.judging import Evidence, Verdict, judge
 from dualtrack.engine.listing import Problem
 from dualtrack.engine.marker import MarkerState
-from dualtrack.engine.migrate import VANISHED
 from dualtrack.engine.pairing import pairs
 from dualtrack.engine.proof.document import RANGE_SIZE, SCHEMA, Ranges, Report
 from dualtrack.engine.proof.leaves import row_leaf
@@ -99,7 +98,7 @@ class Builder:
     def _failed(self, problem: Problem) -> None:
         if not problem.transient:
             self.doubts.add((problem.bucket, problem.key))
-        elif problem.reason not in VANISHED:
+        elif not problem.vanished:
             self.unread.append(f"{problem.path}: {problem.reason}")
 
     def _add(self, row: Row | None) -> None:

@@ -18,7 +18,6 @@ from dualtrack.engine.drive import Drive
 from dualtrack.engine.listing import Problem
 from dualtrack.engine.look import Look
 from dualtrack.engine.marker import MarkerState
-from dualtrack.engine.migrate import VANISHED
 from dualtrack.engine.pairing import files_in_order
 from dualtrack.engine.proof.compare import Finding, Seen, compare
 from dualtrack.engine.proof.document import Report, text_of
@@ -152,7 +151,7 @@ class Check:
             if sha256 != recorded:
                 self.refuted.append(f"drive: quarantined {name} has SHA-256 {sha256}, not {recorded}")
         for problem in problems:
-            if problem.transient and problem.reason not in VANISHED:
+            if problem.transient and not problem.vanished:
                 self.unproven.append(f"drive: {problem.path} cannot be read: {problem.reason}")
             elif not problem.transient and (problem.bucket, problem.key) not in known:
                 self.refuted.append(f"drive: {problem.path} is {problem.reason}, and not in the report")

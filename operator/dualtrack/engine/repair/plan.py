@@ -20,7 +20,6 @@ from dualtrack.engine.confirming import Confirmation
 from dualtrack.engine.judging import Verdict, judge
 from dualtrack.engine.listing import Problem
 from dualtrack.engine.marker import MarkerState
-from dualtrack.engine.migrate import VANISHED
 from dualtrack.engine.pairing import pairs
 from dualtrack.engine.repair.strategies import Strategy
 from dualtrack.engine.stores.protocol import Place
@@ -119,7 +118,7 @@ def _all_differing(task: Task, confirmation: Confirmation, cap: Cap, objects: in
     def failed(problem: Problem) -> None:
         if not problem.transient:
             suspects.add((problem.bucket, problem.key))
-        elif problem.reason not in VANISHED:
+        elif not problem.vanished:
             raise IncompleteError(
                 f"{problem.path} cannot be read ({problem.reason}), so what lies there is not known; nothing "
                 "was changed: mend it, then repair again"
