@@ -307,7 +307,7 @@ MUTATIONS = (
     ),
     Mutation(
         "F6",
-        "owner.py",
+        "storelock.py",
         "lock = files.lock_file(path)",
         "lock = files.lock_file(path, shared=True)",
         f"{OWNER}::test_a_second_owner_fails_on_the_lock_and_names_the_first",

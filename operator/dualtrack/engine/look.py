@@ -12,10 +12,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
-from dualtrack.engine import client, files
+from dualtrack.engine import client
 from dualtrack.engine.client import OwnerClient
 from dualtrack.engine.digests import Digest
 from dualtrack.engine.rows import Row
+from dualtrack.engine.storelock import share_store
 from dualtrack.engine.stores.location import locate
 from dualtrack.engine.stores.opening import open_store
 from dualtrack.engine.stores.protocol import Place, StoreStats
@@ -64,7 +65,7 @@ def look(
         return
     if not location.exists():
         raise UsageError(f"--store {location}: there is no store; migrate makes one")
-    lock = _shared_lock(location.directory)
+    lock = share_store(location.directory)
     try:
         opened = open_store(location, drive_id, reading=True)
         try:
@@ -74,17 +75,3 @@ def look(
     finally:
         if lock is not None:
             os.close(lock)
-
-
-def _shared_lock(store_dir: str) -> int | None:
-    """None where nobody ever owned it (a snapshot), and for a database, which has a lock of its own."""
-    path = os.path.join(store_dir, "owner.lock")
-    if not store_dir or not os.path.exists(path):
-        return None
-    lock = files.lock_file(path, shared=True)
-    if lock is None:
-        raise StoreLockedError(
-            f"{store_dir} is owned by a process without a socket, perhaps a migration; wait until it ends, "
-            "or look at a snapshot"
-        )
-    return lock

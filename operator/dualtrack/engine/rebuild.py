@@ -27,9 +27,10 @@ from dualtrack.engine.drive import HOLD_DIRECTORY, Drive
 from dualtrack.engine.lock import DriveLock
 from dualtrack.engine.marker import MarkerState
 from dualtrack.engine.migrate import Sweep
-from dualtrack.engine.owner import REPLACED, Owner, OwnerSettings
+from dualtrack.engine.owner import Owner, OwnerSettings
 from dualtrack.engine.owner_api import OwnerApi
 from dualtrack.engine.pace import Pace
+from dualtrack.engine.storelock import REPLACED
 from dualtrack.engine.stores.location import Driver, Location, locate
 from dualtrack.engine.stores.opening import open_store
 from dualtrack.engine.stores.protocol import Batch

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from datetime import datetime
 
 from dualtrack.engine import client, files
-from dualtrack.engine.owner import REPLACED, lock_store
+from dualtrack.engine.storelock import REPLACED, lock_store
 from dualtrack.engine.stores.location import ROCKSDB_FOLDER, Driver, Location, locate
 from dualtrack.errors import OwnerError, UsageError
 

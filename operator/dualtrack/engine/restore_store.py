@@ -29,7 +29,7 @@ from dualtrack.engine.snapshot import place, refuse_owned
 from dualtrack.engine.stores import envelope
 from dualtrack.engine.stores.lmdb import LmdbStore
 from dualtrack.engine.stores.location import Driver, Location
-from dualtrack.engine.stores.protocol import Digest
+from dualtrack.engine.digests import Digest
 from dualtrack.engine.stores.recording import POSITION, Change
 from dualtrack.engine.stores.transaction import META, TABLES
 from dualtrack.errors import DifferenceError, IncompleteError, MarkerError, RefusedError, UsageError
