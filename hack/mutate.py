@@ -55,8 +55,8 @@ MUTATIONS = (
     ),
     Mutation(
         "H2",
-        "migrate.py",
-        "if self.task.epoch and self.task.epoch != info.epoch:",
+        "authority.py",
+        "if task.epoch and task.epoch != info.epoch:",
         "if False:",
         f"{SWEEP}/test_migrate.py::test_a_run_that_was_ordered_for_another_epoch_is_refused",
     ),

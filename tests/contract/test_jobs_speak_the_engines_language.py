@@ -96,13 +96,14 @@ def test_a_running_sweep_follows_every_field_of_its_pace(tmp_path: Path) -> None
     file.write_text(config["pace"])
     time = 1_000.0
     pace = Pace(str(file), None, wall=lambda: time, clock=lambda: time)
-    assert pace.file == PaceFile(1000 * 20 / 700, Priority.ACCESS_FREQUENCY)
+    assert pace.file == PaceFile(1000 * 20 / 700, Priority.ACCESS_FREQUENCY, concurrency=8)
 
     names = ("IoPressure", "CpuPressure", "RequestLatency", "StoreLatency")
     operator.world.migration["spec"]["sweep"] = {
         "objectsPerDay": 70,
         "percentPerWeek": 700,
         "priority": "Random",
+        "concurrency": 3,
         "heed": [{"signal": name, "low": n, "high": n + 9} for n, name in enumerate(names)],
     }
     operator.pass_time(20)
@@ -115,7 +116,7 @@ def test_a_running_sweep_follows_every_field_of_its_pace(tmp_path: Path) -> None
     (pod,) = operator.world.pods
     zones = {name: Zone(n, n + 9) for n, name in enumerate(("ioPressure", "cpuPressure", "p99Ms", "storeMs"))}
     url = f"http://{pod['status']['podIP']}:9000/metrics"
-    assert pace.file == PaceFile(70, Priority.RANDOM, zones, url)
+    assert pace.file == PaceFile(70, Priority.RANDOM, zones, url, 3)
 
 
 def _container(job: dict[str, object]) -> dict[str, list[str]]:

@@ -135,8 +135,8 @@ class Sweep(SpecModel):
     within a minute or two."""
 
     concurrency: Annotated[StrictInt, Field(ge=1, le=256)] = 8
-    """At most so many objects are read at the same time by one Job. This version reads one after another, so
-    that every value is kept to."""
+    """At most so many objects are read at the same time by one Job; never more than four, nor than the node
+    has processors."""
     objects_per_day: PositiveCount = 100_000
     """At most so many objects a day; unused days are not saved up."""
     percent_per_week: Annotated[StrictInt, Field(ge=1, le=1_000_000_000)] = 20

@@ -8,9 +8,11 @@ from dualtrack.cli.subparsers import Subparsers
 from dualtrack.cli.tasks import add_task_arguments, run_task
 from dualtrack.engine import preflight
 from dualtrack.engine.departed import Accepted
-from dualtrack.engine.migrate import Sweep, last_count
+from dualtrack.engine.migrate import Sweep
 from dualtrack.engine.pace import META, Pace
+from dualtrack.engine.pacefile import CONCURRENCY_MOST
 from dualtrack.engine.sets import layout
+from dualtrack.engine.sweepstate import last_count
 from dualtrack.engine.task import Task
 
 
@@ -26,8 +28,6 @@ def add_parser(subparsers: Subparsers) -> None:
         "minute; without it as fast as it goes",
     )
     parser.add_argument(
-        "--accept-deletions",
-    parser.add_argument(
         "--concurrency",
         type=int,
         choices=range(1, CONCURRENCY_MOST + 1),
@@ -35,6 +35,8 @@ def add_parser(subparsers: Subparsers) -> None:
         help="read at most N objects at a time; of this and the pace file's the lower counts. By default one "
         "beside a server or with a pace file, else as many as there are processors, four at most",
     )
+    parser.add_argument(
+        "--accept-deletions",
         action="store_true",
         help="delete rows without files even where a bucket loses more than 1 %% or 10,000 of them, or half "
         "of a small one; undo, for 30 days: engine deleted give-back",
@@ -67,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
         layout.record(task)
         pace = Pace(arguments.pace_file, task.owner.meta(META), counted=last_count(task.owner))
         with task.recorded("migrate", "", required=False):
-            Sweep(task, pace, accepted).run()
+            Sweep(task, pace, accepted, arguments.concurrency).run()
         task.notes["message"] = f"swept {task.drive.path}: {task.counts['applied']} rows written"
 
     return run_task(arguments, work, locked=False, creates=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dualtrack.engine import marker
 from dualtrack.engine.marker import MarkerState
+from dualtrack.engine.owner_api import OwnerInfo
 from dualtrack.engine.task import Task
 from dualtrack.errors import MarkerError, OwnerError
 
@@ -21,8 +22,13 @@ def require_files_lead(task: Task, verb: str) -> None:
             f"{task.drive.path} is at {state}: its rows are newer than its files, and {verb} would put old "
             "metadata in their place; nothing was changed: restore first"
         )
+    require_epoch(task, info)
+
+
+def require_epoch(task: Task, info: OwnerInfo) -> None:
+    """`OwnerError` where the store's owner is in another epoch than the run was ordered for."""
     if task.epoch and task.epoch != info.epoch:
         raise OwnerError(
-            f"this run was ordered for epoch {task.epoch}, but the store's owner is in {info.epoch}; the "
-            "target's environment has changed since"
+            f"the store's owner is at epoch {info.epoch}, this run was ordered for epoch {task.epoch}: the "
+            "target's environment has changed since; nothing more was changed: let the operator order it anew"
         )

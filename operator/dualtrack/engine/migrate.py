@@ -14,38 +14,28 @@ looked for (`departed.py`), and only then does the store say that this epoch was
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
-from collections.abc import Generator
 from contextlib import closing
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 
-from dualtrack.engine import bucket_order, deleted, departed, marker
-from dualtrack.engine.ahead import read_ahead
+from dualtrack.engine import bucket_order, deleted, departed
+from dualtrack.engine.authority import require_files_lead
+from dualtrack.engine.batches import Batches
 from dualtrack.engine.drafts import draft_of_found, resident, settle_journal
 from dualtrack.engine.listing import DirectoryReader, Found, Problem
-from dualtrack.engine.marker import MarkerState
 from dualtrack.engine.mending import Mending
-from dualtrack.engine.owner import Owner
-from dualtrack.engine.owner_api import OwnerApi
 from dualtrack.engine.pace import Pace
 from dualtrack.engine.places import object_path
 from dualtrack.engine.quarantine import Quarantined, all_quarantined, meta_name, quarantined
 from dualtrack.engine.rows import Generation, Row, RowState
-from dualtrack.engine.sealing import Sealer, reading_threads
 from dualtrack.engine.stores.protocol import Batch, Outcome, Place, Put, SealedRows
 from dualtrack.engine.stores.sealed import place_of
-from dualtrack.engine.stretches import walk_in
+from dualtrack.engine.sweepstate import CURSOR, State
 from dualtrack.engine.task import Task
-from dualtrack.engine.walk import Cursor, Range
-from dualtrack.errors import IncompleteError, MarkerError, OwnerError
+from dualtrack.engine.walk import Range
+from dualtrack.errors import IncompleteError
 
-CURSOR = "sweep"
-BATCH_ROWS = 4_096
-SHARED_ROWS = 1_024
-"""Beside a server, whose writes wait for the transaction that they share with the batch, and with a pace."""
-BATCH_BYTES = 8 * 1024 * 1024
 REQUEUE_ROUNDS = 50
 _ROUND_SECONDS = 0.2
 
@@ -55,6 +45,7 @@ class Sweep:
     task: Task
     pace: Pace
     accepted: departed.Accepted = departed.NOTHING
+    concurrency: int | None = None
     state: State = field(init=False)
     known: dict[str, Quarantined] = field(init=False)
     requeue: set[Place] = field(default_factory=set)
@@ -63,13 +54,14 @@ class Sweep:
 
     def run(self) -> None:
         """One pass, or the rest of one. `IncompleteError` where something stayed unread."""
-        self._check()
+        require_files_lead(self.task, "a sweep")
         settle_journal(self.task)
         self.state = self._resume()
         self.known = {each.meta_name: each for each in all_quarantined(self.task.owner)}
         self.mending = Mending(self.task, self.known)
         self.task.scanned = self.state.scanned
-        with closing(self._batches()) as batches:
+        reading = Batches(self.task, self.pace, self.state, self.concurrency)
+        with closing(reading.read()) as batches:
             for generation, ranges in batches:
                 self._commit(generation, ranges)
                 self._mend()
@@ -82,21 +74,6 @@ class Sweep:
         if self.damaged:
             self.mending.mend(self.damaged)
             self.damaged.clear()
-
-    def _check(self) -> None:
-        info = self.task.owner.info()
-        state = marker.read(self.task.drive.path).state
-        if state.reached(MarkerState.KV_ONLY) or info.engine == "kv_only":
-            raise MarkerError(
-                f"{self.task.drive.path} is at {state}: its rows are newer than its files, "
-                "and a sweep would put old metadata in their place; restore first"
-            )
-        if self.task.epoch and self.task.epoch != info.epoch:
-            raise OwnerError(
-                f"this run was ordered for epoch {self.task.epoch}, but the store's owner is in "
-                f"{info.epoch}; "
-                "the target's environment has changed since"
-            )
 
     def _resume(self) -> State:
         info = self.task.owner.info()
@@ -122,37 +99,6 @@ class Sweep:
         found = bucket_order.choose(self.task.drive, self.pace.file.priority, rows, start.counter)
         self.task.notes["order"] = found.told
         return found.buckets
-
-    def _batches(self) -> Generator[tuple[Generation, list[Range]], None, None]:
-        """Ranges with a generation that is older than the opening of their files."""
-        owner = self.task.owner
-        alone = isinstance(owner, Owner) and self.pace.unbounded
-        threads = reading_threads() if alone else 1
-        sealer = Sealer.of(self.task.drive.path, owner.info().drive_id, threads=threads)
-        batches = self._read_batches(sealer, BATCH_ROWS if alone else min(SHARED_ROWS, BATCH_ROWS))
-        # A pace counts all work of a batch, so under one none is read before the last is done with.
-        return read_ahead(batches, lambda: self.pace.free)
-
-    def _read_batches(
-        self, sealer: Sealer | None, most: int
-    ) -> Generator[tuple[Generation, list[Range]], None, None]:
-        after = Cursor.unpack(bytes.fromhex(self.state.at)) if self.state.at else None
-        ranges = walk_in(self.task.drive, self.state.order, after, sealer)
-        while True:
-            generation = self.task.owner.next_generation()
-            if sealer is not None:
-                sealer.generation = generation
-            batch: list[Range] = []
-            rows = size = 0
-            for each in ranges:
-                batch.append(each)
-                rows += len(each.objects) + len(each.sealed)
-                size += sum(len(found.data) for found in each.objects) + each.sealed.size
-                if rows >= most or size >= BATCH_BYTES:
-                    break
-            if not batch:
-                return
-            yield generation, batch
 
     def _commit(self, generation: Generation, ranges: list[Range]) -> None:
         puts: list[Put] = []
@@ -317,10 +263,3 @@ class Sweep:
 
 def _name_of(place: Place) -> str:
     return meta_name(*place)
-
-
-def last_count(owner: OwnerApi) -> int | None:
-    """How many objects the last pass counted, if it was a complete one."""
-    stored = owner.cursor(CURSOR)
-    state = State.unpack(stored) if stored else None
-    return state.scanned if state is not None and state.done and not state.unread else None

@@ -1,13 +1,14 @@
 """The pace file: how fast a sweep may go, which of its buckets come first, and what it gives way to.
 
-    {"objectsPerDay": 100000, "percentPerWeek": 20, "objects": 5000000, "priority": "size",
+    {"objectsPerDay": 100000, "percentPerWeek": 20, "objects": 5000000, "concurrency": 4, "priority": "size",
      "heed": {"ioPressure": [20, 40], "cpuPressure": [50, 80], "p99Ms": [20, 50], "storeMs": [100, 500],
               "metricsURL": "http://127.0.0.1:9000/metrics"}}
 
 All are optional. Of the two quotas the slower counts; `percentPerWeek` is of `objects`, or of what the last
-complete sweep counted, and may be over 100, for a sweep of less than a week. A signal under `heed` is heeded,
-with its zone [low, high] (`throttle.py`); any other is not. What is unknown or malformed is named and
-refused: a misspelt limit must not mean "no limit".
+complete sweep counted, and may be over 100, for a sweep of less than a week. At most `concurrency` objects
+are read at a time (`batches.py`). A signal under `heed` is heeded, with its zone [low, high] (`throttle.py`);
+any other is not. What is unknown or malformed is named and refused: a misspelt limit must not mean "no
+limit".
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from dualtrack.errors import UsageError
 
 SIGNALS = ("ioPressure", "cpuPressure", "p99Ms", "storeMs")
 PERCENT_MOST = 1_000_000_000
+CONCURRENCY_MOST = 256
 _DAYS_PERCENT = 700  # a week's days, per cent
 
 
@@ -43,6 +45,7 @@ class PaceFile:
     priority: Priority | None = None
     zones: Mapping[str, Zone] = field(default_factory=dict)
     metrics_url: str = ""
+    concurrency: int | None = None
 
 
 def read(path: str, counted: int | None = None) -> PaceFile:
@@ -59,7 +62,7 @@ def read(path: str, counted: int | None = None) -> PaceFile:
 
 
 def parse(fields: Any, counted: int | None) -> PaceFile:
-    known = {"objectsPerDay", "percentPerWeek", "objects", "priority", "heed"}
+    known = {"objectsPerDay", "percentPerWeek", "objects", "concurrency", "priority", "heed"}
     _only(fields, known, "the file")
     per_day = float(_number(fields, "objectsPerDay") or math.inf)
     percent = _number(fields, "percentPerWeek", most=PERCENT_MOST)
@@ -73,7 +76,8 @@ def parse(fields: Any, counted: int | None) -> PaceFile:
     heed = fields.get("heed") or {}
     _only(heed, {*SIGNALS, "metricsURL"}, "heed")
     zones = {name: _zone(name, heed[name]) for name in SIGNALS if name in heed}
-    return PaceFile(per_day, _priority(fields.get("priority")), zones, _url(heed, zones))
+    concurrency = _number(fields, "concurrency", most=CONCURRENCY_MOST)
+    return PaceFile(per_day, _priority(fields.get("priority")), zones, _url(heed, zones), concurrency)
 
 
 def _only(fields: Any, known: set[str], where: str) -> None:

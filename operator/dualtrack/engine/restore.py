@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from dualtrack.engine import files
+from dualtrack.engine.authority import require_epoch
 from dualtrack.engine.cleanup import identity, records, verification
 from dualtrack.engine.formats import xlmeta
 from dualtrack.engine.listing import data_directories
@@ -95,11 +96,7 @@ def _require(task: Task) -> bool:
             f"the data plane says engine {found.engine or 'none'}, fallback {str(found.fallback).lower()}: a "
             "restore beside it needs kv_primary without fallback, where each write leaves a file, too"
         )
-    if task.epoch and found.epoch != task.epoch:
-        raise OwnerError(
-            f"the data plane is at epoch {found.epoch}, this run was ordered for {task.epoch}; nothing was "
-            "changed"
-        )
+    require_epoch(task, found)
     return True
 
 

@@ -36,15 +36,17 @@ class Sealed:
     last: bytes | None
 
 
-def reading_threads() -> int:
-    """How many read for a sweep that has the machine to itself: disks gain from a few, memory from no more
-    than there are processors.
+def reading_threads(most: int = MOST_THREADS) -> int:
+    """How many threads read at once, `most` at most: disks gain from a few, memory from no more than there
+    are processors.
     """
-    return min(MOST_THREADS, len(os.sched_getaffinity(0)))
+    return min(most, MOST_THREADS, len(os.sched_getaffinity(0)))
 
 
 class Sealer:
-    """Reads under one generation at a time: whoever sweeps sets it before it asks for more."""
+    """Reads under one generation at a time, which whoever sweeps sets before it asks for more, and with as
+    many threads as `use` said last.
+    """
 
     def __init__(self, reader: library.Reader) -> None:
         self._reader = reader
@@ -60,6 +62,9 @@ class Sealer:
             return None
         trust = links_count_subdirectories(root) if trust_links is None else trust_links
         return cls(library.Reader(found, drive_id.encode(), trust_links=trust, threads=threads))
+
+    def use(self, threads: int) -> None:
+        self._reader.use(threads)
 
     def names(self, path: Path, descriptor: int) -> Names | None:
         """The subdirectories of an open directory; None where Python has to list it."""

@@ -76,6 +76,7 @@ def _file(draft: Draft) -> dict[str, Any]:
     fields: dict[str, Any] = {"objectsPerDay": sweep.objects_per_day}
     if objects:
         fields |= {"percentPerWeek": sweep.percent_per_week, "objects": objects}
+    fields["concurrency"] = sweep.concurrency
     fields["priority"] = _PRIORITIES[sweep.priority]
     heed: dict[str, Any] = {_SIGNALS[h.signal]: [h.low, h.high] for h in sweep.heed}
     if _SIGNALS[Signal.REQUEST_LATENCY] in heed:

@@ -146,6 +146,8 @@ def test_the_slower_of_both_quotas_counts(tmp_path: Path) -> None:
         ({"objectsPerDya": 5}, "objectsPerDya"),
         ({"percentPerWeek": 1_000_000_001, "objects": 5}, "percentPerWeek"),
         ({"objectsPerDay": True}, "objectsPerDay"),
+        ({"concurrency": 0}, "concurrency is 0; write a whole number from 1 to 256"),
+        ({"concurrency": 257}, "concurrency"),
         ({"priority": "alphabet"}, "alphabet"),
         ({"heed": {"ioPressure": [40, 20]}}, "ioPressure"),
         ({"heed": {"ioPressure": 40}}, "ioPressure"),

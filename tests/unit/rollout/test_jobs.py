@@ -136,7 +136,7 @@ def test_a_running_sweep_is_told_another_pace_and_only_when_it_changes(at: At) -
     operator.world.job_seconds = 600
     operator.pass_time(20)
     (name,) = (n for n in operator.world.created_jobs if "sweep" in n)
-    quotas = {"objectsPerDay": 100_000, "percentPerWeek": 20, "objects": 1000}
+    quotas = {"objectsPerDay": 100_000, "percentPerWeek": 20, "objects": 1000, "concurrency": 8}
     assert told(operator, name) == {**quotas, "priority": "access_frequency"}
     assert sweep(operator)["objectsPerDay"] == 1000 * 20 // 700, "the slower of both"
 
@@ -145,16 +145,23 @@ def test_a_running_sweep_is_told_another_pace_and_only_when_it_changes(at: At) -
     assert operator.world.configs == {}, "nothing is written while nothing changes"
 
     zone = {"signal": "IoPressure", "low": 20, "high": 40}
-    changed = {"objectsPerDay": 7, "percentPerWeek": 20, "priority": "Size", "heed": [zone]}
+    changed = {
+        "objectsPerDay": 7,
+        "percentPerWeek": 20,
+        "concurrency": 2,
+        "priority": "Size",
+        "heed": [zone],
+    }
     operator.world.migration["spec"]["sweep"] = changed
     operator.pass_time(20)
     heed = {"ioPressure": [20, 40]}
-    assert told(operator, name) == {**quotas, "objectsPerDay": 7, "priority": "size", "heed": heed}
+    tuned = {"objectsPerDay": 7, "concurrency": 2, "priority": "size", "heed": heed}
+    assert told(operator, name) == {**quotas, **tuned}
     assert sweep(operator)["objectsPerDay"] == 7
     (event,) = (e.message for e in operator.world.events if e.reason == "PaceChanged")
     assert event == (
-        f"Job {name}: objectsPerDay 7 instead of 100000, priority size instead of access_frequency,"
-        " heed.ioPressure [20, 40] instead of none"
+        f"Job {name}: objectsPerDay 7 instead of 100000, concurrency 2 instead of 8, priority size instead of"
+        " access_frequency, heed.ioPressure [20, 40] instead of none"
     )
     assert [n for n in operator.world.created_jobs if "sweep" in n] == [name]
 

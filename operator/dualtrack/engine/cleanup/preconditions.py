@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from dualtrack.engine import client
+from dualtrack.engine.authority import require_epoch
 from dualtrack.engine.cleanup import verification
 from dualtrack.engine.cleanup.open_files import open_below
 from dualtrack.engine.drive import SYSTEM_VOLUMES
@@ -68,11 +69,7 @@ def ask_owner(task: Task) -> None:
             f"the data plane says engine {found.engine or 'none'}, fallback {str(found.fallback).lower()}: "
             "files may go only under kv_only without fallback; finish the cut-over first"
         )
-    if task.epoch and found.epoch != task.epoch:
-        raise OwnerError(
-            f"the data plane is at epoch {found.epoch}, this run was ordered for {task.epoch}: "
-            "nothing more was changed; let the operator order it again"
-        )
+    require_epoch(task, found)
 
 
 def refuse_running_server(store_dir: str) -> None:

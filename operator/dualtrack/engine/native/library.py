@@ -92,6 +92,10 @@ class Reader:
         self._no_atime = ctypes.c_int(os.O_NOATIME)
         self._job = _Job(trust_links=int(trust_links), full_at=len(drive_id) + 1, threads=threads)
 
+    def use(self, threads: int) -> None:
+        """How many threads a call may use from now on."""
+        self._job.threads = threads
+
     def names(self, descriptor: int) -> Names:
         """The subdirectories of an open directory. OSError where it cannot be read to its end."""
         flags, used = self._flags, self._used

@@ -172,7 +172,7 @@ def test_the_store_is_locked_by_one_who_does_not_answer(bench) -> None:
     [
         (Mode(epoch=1), 1, "says engine fs"),
         (Mode(Engine.KV_PRIMARY, Decimal(1), False, 1), 1, "says engine kv_primary"),
-        (ONLY, 7, "is at epoch 1, this run was ordered for 7"),
+        (ONLY, 7, "is at epoch 1, this run was ordered for epoch 7"),
     ],
 )
 def test_an_owner_that_does_not_serve_from_the_store_alone(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from dualtrack.engine import marker, migrate
+from dualtrack.engine import batches, marker, migrate
 from dualtrack.engine.departed import Accepted, allowed
 from dualtrack.engine.drive import Drive
 from dualtrack.engine.marker import Marker, MarkerState
@@ -192,7 +192,7 @@ def test_a_directory_that_cannot_be_read_makes_the_sweep_incomplete(
 
 
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(migrate, "BATCH_ROWS", 50)
+    monkeypatch.setattr(batches, "BATCH_ROWS", 50)
 
 
 @pytest.mark.parametrize("after", [1, 5, 11, 23])

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dualtrack.engine import bucket_order, migrate
+from dualtrack.engine import batches, bucket_order, migrate
 from dualtrack.engine.drive import Drive
 from dualtrack.engine.pacefile import PaceFile, Priority
 from dualtrack.engine.stretches import stretch_of
@@ -55,7 +55,7 @@ def digest(bench: Bench) -> str:
 def test_a_pass_in_any_order_gives_the_same_rows(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, priority: Priority
 ) -> None:
-    monkeypatch.setattr(migrate, "BATCH_ROWS", 20)
+    monkeypatch.setattr(batches, "BATCH_ROWS", 20)
     with bench.owner() as owner:
         expected = bucket_order.choose(Drive.open(bench.drive), priority, {}, 5).buckets
         assert owner.stats().objects == {}
