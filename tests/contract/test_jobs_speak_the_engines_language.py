@@ -74,7 +74,8 @@ def test_the_command_that_checks_the_report_is_one_that_the_engine_takes(complet
     assert (parsed.report, parsed.root) == (report["path"], report["root"])
     made = _container(complete.world.jobs["main-1-report-rustfs-0"])["args"]
     assert made[made.index("--out") + 1] == report["path"]
-    assert (parsed.drive, parsed.store) == tuple(made[made.index(n) + 1] for n in ("--drive", "--store"))
+    named = [made[made.index(option) + 1] for option in ("--drive", "--store")]
+    assert [parsed.drive, parsed.store] == [[each] for each in named]
 
 
 def test_the_sweep_is_told_its_pace(jobs: dict[str, dict[str, object]]) -> None:
@@ -102,8 +103,8 @@ def test_a_running_sweep_follows_every_field_of_its_pace(tmp_path: Path) -> None
     operator.world.migration["spec"]["sweep"] = {
         "objectsPerDay": 70,
         "percentPerWeek": 700,
-        "priority": "Random",
         "concurrency": 3,
+        "priority": "Random",
         "heed": [{"signal": name, "low": n, "high": n + 9} for n, name in enumerate(names)],
     }
     operator.pass_time(20)

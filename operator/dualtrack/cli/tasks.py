@@ -260,7 +260,7 @@ def leave(
         if code == 0 and arguments.progress != "json":
             where = f" {task.drive.path}" if len(tasks) > 1 else ""
             print(f"{arguments.verb}{where}: {_told(task.notes, task.counts, dry_run)}")
-    notes = dict(tasks[0].notes) if tasks else {}
+    notes = _alike(tasks)
     told = _told(notes, counts, dry_run)
     notes.pop("message", None)
     outcome = Outcome(
@@ -270,6 +270,12 @@ def leave(
         scanned=sum(task.scanned for task in tasks),
         counts={str(name): count for name, count in counts.items()},
         unreadable=[name for task in tasks for name in task.names],
-        extra=notes if len(tasks) < 2 else {},
+        extra=notes,
     )
     write_result(arguments, drive, outcome)
+
+
+def _alike(tasks: Sequence[Task]) -> dict[str, object]:
+    """What is to be said of the one drive, or of all of them alike."""
+    first = tasks[0].notes.items() if tasks else ()
+    return {name: value for name, value in first if all(task.notes.get(name) == value for task in tasks[1:])}

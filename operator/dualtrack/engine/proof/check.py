@@ -20,6 +20,7 @@ from dualtrack.engine.look import Look
 from dualtrack.engine.marker import MarkerState
 from dualtrack.engine.pairing import files_in_order
 from dualtrack.engine.proof.compare import Finding, Seen, compare
+from dualtrack.engine.proof.deployment import DeploymentReport
 from dualtrack.engine.proof.document import Report, text_of
 from dualtrack.engine.proof.leaves import file_leaf, row_leaf
 from dualtrack.engine.rows import RowState
@@ -38,28 +39,22 @@ class Check:
     refuted: list[str] = field(default_factory=list)
     unproven: list[str] = field(default_factory=list)
     proven: list[str] = field(default_factory=list)
+    looked_at: bool = False
+    """Whether a side was given at all."""
     _newer: set[tuple[object, ...]] = field(default_factory=set)
 
-    def itself(self, expected_root: str | None = None) -> None:
+    def itself(self) -> None:
         """The file alone. `DifferenceError`: nothing that it says may be believed."""
-        report = self.report
-        if report.computed_root != report.root:
-            raise DifferenceError(
-                f"the report does not have the root that it states: {report.computed_root} in place of "
-                f"{report.root}; the file was altered or damaged"
-            )
-        if expected_root is not None and expected_root != report.root:
-            raise DifferenceError(
-                f"the report has root {report.root}, not {expected_root}: it is not the published one"
-            )
-        if report.head.get("verdict") != "Equal":
+        require_root(self.report)
+        if self.report.verdict != "Equal":
             self.refuted.append(
-                f"the report itself says {report.head.get('verdict')}: not everything was read, or files and "
+                f"the report itself says {self.report.verdict}: not everything was read, or files and "
                 "store differed when it was made"
             )
 
     def store(self, store: Look) -> None:
         """Every row, against every range."""
+        self.looked_at = True
         uuid = (store.meta("store_uuid") or b"").decode()
         if uuid != self.report.head["store"]["uuid"]:
             raise StoreVersionError(
@@ -72,11 +67,12 @@ class Check:
 
     def drive(self, drive: Drive, *, store_given: bool) -> None:
         """Every file, against every range, and what is quarantined."""
+        self.looked_at = True
         head = self.report.head
-        if drive.drive_id != head["drive"]["driveID"]:
+        if drive.drive_id != self.report.drive_id:
             raise DriveError(
-                f"{drive.path} is drive {drive.drive_id}, the report is of {head['drive']['driveID']}; name "
-                "that drive"
+                f"{drive.path} is drive {drive.drive_id}, the report is of {self.report.drive_id}; name that "
+                "drive"
             )
         state = marker.read(drive.path).state
         partial = drive.held or state is MarkerState.PURGED
@@ -155,6 +151,19 @@ class Check:
                 self.unproven.append(f"drive: {problem.path} cannot be read: {problem.reason}")
             elif not problem.transient and (problem.bucket, problem.key) not in known:
                 self.refuted.append(f"drive: {problem.path} is {problem.reason}, and not in the report")
+
+
+def require_root(report: Report | DeploymentReport, expected: str | None = None) -> None:
+    """`DifferenceError` where the root is not that of what the file says, or not the published one."""
+    if report.computed_root != report.root:
+        raise DifferenceError(
+            f"the report does not have the root that it states: {report.computed_root} in place of "
+            f"{report.root}; the file was altered or damaged"
+        )
+    if expected is not None and expected != report.root:
+        raise DifferenceError(
+            f"the report has root {report.root}, not {expected}: it is not the published one"
+        )
 
 
 def _trace(found: Finding) -> tuple[object, ...]:

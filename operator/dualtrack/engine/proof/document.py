@@ -106,6 +106,23 @@ class Report:
         return leaves.root(self.head, [each.to_json() for each in self.ranges])
 
     @property
+    def verdict(self) -> str:
+        return str(self.head.get("verdict"))
+
+    @property
+    def drive_id(self) -> str:
+        return str(self.head["drive"]["driveID"])
+
+    @property
+    def of_drive(self) -> str:
+        """Whose it is, in words."""
+        return f"drive {self.drive_id} of set {self.head['drive']['setIndex'] + 1}"
+
+    @property
+    def objects(self) -> int:
+        return sum(each.objects for each in self.ranges)
+
+    @property
     def generation(self) -> Generation:
         """Rows above this one were written after the report was begun."""
         term, counter = self.head["store"]["generation"]
@@ -123,16 +140,20 @@ class Report:
         return "".join(self.pieces()).encode()
 
 
-def decode(data: bytes, name: str) -> Report:
-    """The report in these bytes. `UnsupportedFormatError` for another schema, `CorruptError` for what is no
-    report.
-    """
+def load(data: bytes, name: str) -> Any:
+    """The JSON in these bytes, whatever it says. `CorruptError` for what is none, or has floats."""
     try:
-        fields = json.loads(data, parse_constant=_refuse, parse_float=_refuse)
+        return json.loads(data, parse_constant=_refuse, parse_float=_refuse)
     except ValueError as error:
         raise CorruptError(
             "report", f"{name} is no JSON ({error}); give the FILE of `report --out`"
         ) from error
+
+
+def report_of(fields: Any, name: str) -> Report:
+    """The report of one drive. `UnsupportedFormatError` for another schema, `CorruptError` for what is no
+    report.
+    """
     found = fields.get("schema") if isinstance(fields, dict) else None
     if found != SCHEMA:
         raise UnsupportedFormatError(
@@ -142,7 +163,7 @@ def decode(data: bytes, name: str) -> Report:
         ranges = tuple(Range.from_json(each) for each in fields.pop("ranges"))
         root, signature = str(fields.pop("root")), fields.pop("signature")
         report = Report(fields, ranges, root, signature)
-        _ = report.generation, fields["drive"]["driveID"], fields["store"]["uuid"], fields["quarantine"]
+        _ = report.generation, report.of_drive, fields["store"]["uuid"], fields["quarantine"]
     except (KeyError, TypeError, ValueError, AttributeError, binascii.Error) as error:
         raise CorruptError(
             "report", f"{name} is not a whole report: {type(error).__name__} {error}; get the file again"

@@ -1,7 +1,7 @@
 """A report as a page for people: one file, no script, nothing loaded from anywhere, light and dark.
 
 It shows what the JSON says and computes nothing of its own but sums and bar lengths. All text is escaped:
-object names come from users.
+object names come from users. Of several drives it has a line for each, and what is wrong with it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from importlib import resources
 from string import Template
 from typing import Any
 
+from dualtrack.engine.proof.deployment import DeploymentReport
 from dualtrack.engine.proof.document import Report
 
 SHOWN = 200
@@ -25,23 +26,15 @@ _VERDICTS = {
 }
 
 
-def page(report: Report) -> str:
+def page(report: Report | DeploymentReport) -> str:
     """The whole page."""
+    if isinstance(report, DeploymentReport):
+        return _deployment(report)
     head = report.head
-    template = Template(resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8"))
     buckets = sorted(head["buckets"], key=lambda each: -each["objects"])
-    listed = [each for each in buckets if not _name(each["bucket"]).startswith(".")]
-    return template.substitute(
-        tone=_TONES.get(head["verdict"], "doubt"),
-        verdict=html.escape(head["verdict"]),
-        meaning=html.escape(_VERDICTS.get(head["verdict"], "")),
-        time=html.escape(head["time"]),
-        root=html.escape(report.root),
-        signed=html.escape(
-            f"{report.signature['algorithm']}, key {report.signature['keyID']}"
-            if report.signature
-            else "not signed"
-        ),
+    listed = _of_clients(buckets)
+    return _template("page.html").substitute(
+        _header(report),
         tiles=_tiles(report, listed),
         objects_chart=_bars(listed, "objects", "{:,}".format),
         bytes_chart=_bars(listed, "bytes", human),
@@ -57,6 +50,63 @@ def page(report: Report) -> str:
         problems=_problems(head),
         ranges=_range_rows(report),
     )
+
+
+def _deployment(report: DeploymentReport) -> str:
+    wrong = [part for part in report.parts if part.verdict != "Equal" or part.head["quarantine"]]
+    missing = [_name(each) for each in report.head["missing"]]
+    return _template("deployment.html").substitute(
+        _header(report),
+        drives="".join(map(_drive_row, report.parts)),
+        missing=_list("Not in this report", missing),
+        problems="".join(
+            f'<section class="card"><h2>{html.escape(part.of_drive)}</h2>{_problems(part.head)}</section>'
+            for part in wrong
+        ),
+    )
+
+
+def _drive_row(part: Report) -> str:
+    drive = part.head["drive"]
+    listed = _of_clients(part.head["buckets"])
+    objects, versions, size = (
+        sum(each[name] for each in listed) for name in ("objects", "versions", "bytes")
+    )
+    cells = (f"{objects:,}", f"{versions:,}", human(size), f"{len(part.head['quarantine']):,}")
+    return (
+        f"<tr><td><code>{html.escape(part.drive_id)}</code></td><td>{drive['setIndex'] + 1}</td>"
+        f"<td>{drive['driveIndex'] + 1}</td><td>{html.escape(part.verdict)}</td>"
+        + "".join(f'<td class="n">{cell}</td>' for cell in cells)
+        + f"<td><code>{html.escape(part.root[:24])}…</code></td></tr>"
+    )
+
+
+def _header(report: Report | DeploymentReport) -> dict[str, str]:
+    signature = report.signature
+    return {
+        "style": _resource("page.css"),
+        "tone": _TONES.get(report.verdict, "doubt"),
+        "verdict": html.escape(report.verdict),
+        "meaning": html.escape(_VERDICTS.get(report.verdict, "")),
+        "time": html.escape(report.head["time"]),
+        "root": html.escape(report.root),
+        "signed": html.escape(
+            f"{signature['algorithm']}, key {signature['keyID']}" if signature else "not signed"
+        ),
+    }
+
+
+def _template(name: str) -> Template:
+    return Template(_resource(name))
+
+
+def _resource(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+def _of_clients(buckets: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Those that are not a server's own."""
+    return [each for each in buckets if not _name(each["bucket"]).startswith(".")]
 
 
 def human(number: int) -> str:

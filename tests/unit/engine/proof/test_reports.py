@@ -15,7 +15,7 @@ from dualtrack.cli.main import main
 from dualtrack.engine.drive import Drive
 from dualtrack.engine.proof import leaves
 from dualtrack.engine.proof.check import Check
-from dualtrack.engine.proof.document import decode
+from dualtrack.engine.proof.deployment import decode
 from dualtrack.engine.snapshot import put_of, snapshot
 from dualtrack.engine.stores.lmdb import LmdbStore
 from dualtrack.engine.stores.protocol import Batch
@@ -340,7 +340,7 @@ def test_the_page_loads_nothing_and_escapes_names(minio_drive: Path, tmp_path: P
 
 def test_both_say_what_is_missing_from_the_command(bench: Bench, file: Path, tmp_path: Path) -> None:
     assert main(["engine", "report", "--drive", str(bench.drive), "--store", str(bench.store)]) == 2
-    assert report(bench, file, "--drive", str(bench.drive)) == 2
+    assert report(bench, file, "--drive", str(bench.drive)) == 20
     assert check(file) == 2
     assert check(tmp_path / "none.json", "--drive", bench.drive) == 2
     assert check(file, "--store", tmp_path / "none") == 2
