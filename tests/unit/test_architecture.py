@@ -7,6 +7,7 @@ primitives that remove, rename or write, and who imports a library that we wrap.
 from __future__ import annotations
 
 import ast
+import re
 import runpy
 import subprocess
 import sys
@@ -111,3 +112,21 @@ def test_each_guard_that_mutate_takes_out_stands_where_its_table_says() -> None:
 def test_every_module_says_why_it_exists() -> None:
     silent = [name for name, tree in sources() if tree.body and not ast.get_docstring(tree)]
     assert silent == []
+
+
+def pages() -> Iterator[tuple[str, str]]:
+    for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))):
+        yield path.relative_to(ROOT).as_posix(), path.read_text()
+
+
+def test_the_code_that_a_page_names_is_there() -> None:
+    """`file.py`, `room/file.py` and `file.py: name`, in any page that a newcomer may read."""
+    known = [*ROOT.glob("*.py"), *(path for top in ("operator", "tests", "hack", "benchmarks")
+                                   for path in (ROOT / top).rglob("*.*"))]  # fmt: skip
+    lost = []
+    for page, text in pages():
+        for name, of in re.findall(r"`([\w/]+\.(?:py|c|h|sh))\b(?:: (\w+))?", text):
+            found = [path for path in known if f"/{path.relative_to(ROOT)}".endswith(f"/{name}")]
+            if not any(not of or re.search(rf"\b{of}\b", path.read_text()) for path in found):
+                lost.append(f"{page}: {name} {of}")
+    assert lost == []
