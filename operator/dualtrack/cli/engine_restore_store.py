@@ -6,21 +6,16 @@ import argparse
 import os
 import uuid
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
 
 from dualtrack.cli.jobresult import Outcome, write_result
 from dualtrack.cli.named import places
+from dualtrack.cli.subparsers import Subparsers
 from dualtrack.cli.tasks import add_task_arguments, stopping
 from dualtrack.engine.drive import Drive
 from dualtrack.engine.lock import DriveLock, known_fence
 from dualtrack.engine.restore_store import Restored, Sources, restore_store
 from dualtrack.engine.stores.location import locate
 from dualtrack.errors import DriveError, UsageError
-
-if TYPE_CHECKING:
-    from argparse import _SubParsersAction
-
-    Subparsers = _SubParsersAction[argparse.ArgumentParser]
 
 
 def add_parser(subparsers: Subparsers) -> None:

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
 
+from dualtrack.cli.subparsers import Subparsers
 from dualtrack.cli.tasks import Work, add_task_arguments, run_task
 from dualtrack.engine.rowlog.keeper import SETTING, Setting
 from dualtrack.engine.task import Task
-
-if TYPE_CHECKING:
-    from argparse import _SubParsersAction
-
-    Subparsers = _SubParsersAction[argparse.ArgumentParser]
 
 
 def add_parser(subparsers: Subparsers) -> None:

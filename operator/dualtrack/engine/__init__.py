@@ -13,7 +13,8 @@ It knows drives, stores and files, and nothing of Kubernetes or HTTP. Where to b
 - How is it proved? `verify`, with `bulk`, `judging`, `confirming`; `sampled`, `validation`, `scrub`; `proof/`
   for reports.
 - What stops a wrong step? `marker`, `marking`, `lock`, `authority`, `preflight`; `audit` says who did what.
-- How do files go, and come back? `cleanup/`, `snapshot`, `rehearse`, `restore`; `rebuild` for a lost store.
+- How do files go, and come back? `cleanup/`, `snapshot`, `rehearse`, `restore`.
+- What if a store is lost? `rebuild` makes it from the drive, `restore_store` from a snapshot and `rowlog/`.
 - What is undone or made good? `repair/`, `deleted`, `orphans/`, `waiving`.
 - What do several drives hold together? `sets/`.
 - What does an S3 server ask for? `objects/`.

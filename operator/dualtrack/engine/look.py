@@ -21,7 +21,7 @@ from dualtrack.engine.stores.location import locate
 from dualtrack.engine.stores.opening import open_store
 from dualtrack.engine.stores.protocol import Place, StoreStats
 from dualtrack.engine.summary import Summary
-from dualtrack.errors import StoreLockedError, UsageError
+from dualtrack.errors import UsageError
 
 
 class Look(Protocol):

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from dualtrack.engine import replacing
+from dualtrack.engine.digests import Digest
 from dualtrack.engine.drive import Drive
 from dualtrack.engine.lock import DriveLock
 from dualtrack.engine.marker import MarkerState
@@ -29,7 +30,6 @@ from dualtrack.engine.snapshot import place, refuse_owned
 from dualtrack.engine.stores import envelope
 from dualtrack.engine.stores.lmdb import LmdbStore
 from dualtrack.engine.stores.location import Driver, Location
-from dualtrack.engine.digests import Digest
 from dualtrack.engine.stores.recording import POSITION, Change
 from dualtrack.engine.stores.transaction import META, TABLES
 from dualtrack.errors import DifferenceError, IncompleteError, MarkerError, RefusedError, UsageError
