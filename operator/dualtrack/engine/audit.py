@@ -81,8 +81,13 @@ def step(drive: str, begun: Begun, record: Record, *, now: Clock, required: bool
             log.close()
         why = f"the audit {path_of(drive)} cannot be written ({error.strerror or error})"
         if required:
+            remedy = "make room or mend the drive"
+            if isinstance(error, PermissionError):
+                remedy = (
+                    f"it is another user's, so run as that one or chown -R --reference={drive} .dualtrack"
+                )
             raise RefusedError(
-                f"{why}, so {begun.verb} was not begun: make room or mend the drive, then run it again"
+                f"{why}, so {begun.verb} was not begun: {remedy}, then run it again"
             ) from error
         record.warning = f"{why}; {begun.verb} goes on without an entry"
         yield record

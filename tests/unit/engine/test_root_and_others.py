@@ -102,7 +102,9 @@ def test_what_root_made_with_an_older_build_is_put_right_by_its_next_run(drive: 
         if path.name in ("audit.jsonl", "journal", "owner.lock"):
             os.chown(path, 0, 0)
             path.chmod(0o644)
-    assert as_job(drive, "migrate").returncode != 0
+    refused = as_job(drive, "cleanup", "hold", "--server-stopped")
+    assert refused.returncode != 0
+    assert "Permission denied" in refused.stderr
     assert as_root(drive, "migrate") == 0
     ended = as_job(drive, "migrate")
     assert ended.returncode == 0, ended.stderr
@@ -149,3 +151,14 @@ def test_in_a_folder_of_roots_nothing_changes_hands(folder: Path) -> None:
     files.write_atomic(str(folder / "new/file"), b"")
     found = (folder / "new/file").stat()
     assert (found.st_uid, stat.S_IMODE(found.st_mode)) == (0, 0o644)
+
+
+def test_a_step_that_may_not_write_its_entry_says_whose_the_audit_is(drive: Path) -> None:
+    assert as_root(drive, "migrate") == 0
+    assert as_root(drive, "verify") == 0
+    audit = drive / ".dualtrack/audit.jsonl"
+    os.chown(audit, 0, 0)
+    audit.chmod(0o644)
+    refused = as_job(drive, "cleanup", "hold", "--server-stopped")
+    assert refused.returncode == 40
+    assert f"chown -R --reference={drive}" in refused.stderr
