@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
+from dualtrack.bench.machine import file_system
 from dualtrack.bench.system import PAGE, OperationFailed
 from dualtrack.bench.workloads import Payload, Sizes, Workload
 from dualtrack.engine import files, marker
@@ -72,7 +73,7 @@ class EngineSystem:
     @property
     def told(self) -> str:
         setup = SETUPS[self.name]
-        return f"engine, {setup.mode} {setup.level}, in {self.work_dir}"
+        return f"engine, {setup.mode} {setup.level}, in {self.work_dir} ({file_system(self.work_dir)})"
 
     def open(self, workload: Workload) -> Scratch:
         path = os.path.join(self.work_dir, f"dualtrack-bench-{self.run_id}-{self.name}-{workload}")

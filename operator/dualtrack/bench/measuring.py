@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from dualtrack.bench.plan import Turn, turns
 from dualtrack.bench.system import OperationFailed, Place, Session, System
 from dualtrack.bench.workloads import Kind, Payload, Phase, Sizes, Workload, phases
-from dualtrack.errors import DifferenceError, IncompleteError
+from dualtrack.errors import DifferenceError, IncompleteError, UnavailableError
 
 MAX_FAILURES = 20
 """Of one system in one workload: with more of them its figures would be of something else."""
@@ -60,12 +60,16 @@ class Bench:
                 opened: dict[str, Place] = {}
                 for system in self.systems:
                     place = system.open(workload)
-                    places.callback(self._remove, place)
+                    places.callback(self._remove, system, place)
                     opened[system.name] = place
                 _Running(self, workload, opened).run(phases(workload, self.sizes, self.seed))
 
-    def _remove(self, place: Place) -> None:
-        self.left += place.remove()
+    def _remove(self, system: System, place: Place) -> None:
+        try:
+            self.left += place.remove()
+        except BaseException:
+            self.left.append(f"{system.told} (its removal was cut off)")
+            raise
 
     def of(self, workload: Workload, phase: Phase, system: str) -> Measured:
         return self.measured.setdefault(
@@ -113,7 +117,13 @@ class _Running:
             found.settling += self._bench.clock() - began
 
     def _client(self, phase: Phase, turn: Turn, place: Place, names: Sequence[str]) -> None:
-        with place.session() as session:
+        with ExitStack() as stack:
+            try:
+                session = stack.enter_context(place.session())
+            except OperationFailed as error:
+                raise UnavailableError(
+                    f"{turn.system}: {error}; see to the system, then run again"
+                ) from error
             for name in names:
                 if self._bench.stop():
                     raise IncompleteError("interrupted")

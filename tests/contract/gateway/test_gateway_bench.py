@@ -14,12 +14,17 @@ from typing import Any
 
 import pytest
 from minio import Minio
-from minio.commonconfig import ENABLED
+from minio.commonconfig import ENABLED, GOVERNANCE
+from minio.objectlockconfig import DAYS, ObjectLockConfig
 from minio.versioningconfig import VersioningConfig
 
 from dtlab import minio as lab
 from dtlab.shell import wait_for
+from dualtrack.bench.s3 import S3System
+from dualtrack.bench.s3client import Endpoint
+from dualtrack.bench.workloads import Payload, Workload
 from dualtrack.engine.marker import MarkerState
+from dualtrack.gateway.auth import Credentials
 from layers import mark
 
 PATIENCE = 60
@@ -206,3 +211,43 @@ def test_a_server_that_does_not_let_us_in_is_told(
     ended = bench(bucket, *words, *SMALL)
 
     assert (ended.returncode, told in ended.stderr) == (code, True), ended.stderr
+
+
+def test_a_write_whose_answer_never_came_is_removed_too(gateway: Any, client: Minio) -> None:
+    client.set_bucket_versioning("scratch", VersioningConfig(ENABLED))
+    before = names(client, "scratch")
+    credentials = Credentials(lab.ACCESS_KEY, lab.SECRET_KEY, "us-east-1")
+    system = S3System("g", Endpoint.parse(f"http://{gateway.address}"), credentials, "scratch", "test")
+    place = system.open(Workload.SMALL)
+    with place.session() as session:
+        for key in ("answered", "lost", "lost"):
+            session.put(key, Payload.of(b"x"))
+    place.made = [made for made in place.made if not made[0].endswith("lost")]
+
+    assert place.remove() == []
+    assert names(client, "scratch") == before
+
+
+def test_over_tls_a_server_is_trusted_by_its_authority_alone(tmp_path: Path) -> None:
+    (tmp_path / "tls").mkdir()
+    (tmp_path / "minio").mkdir()
+    with lab.running(tmp_path / "minio", tls=lab.certificates(tmp_path / "tls")) as server:
+        given = ("--endpoint", server.url, "--workloads", "small", *SMALL)
+        trusted = (*given, "--ca-file", str(server.authority))
+        assert bench("scratch", *given).returncode == 60
+        assert bench("scratch", *trusted).returncode == 2, "there is no bucket yet, which is said over TLS"
+
+
+def test_what_a_retention_keeps_is_named(tmp_path: Path) -> None:
+    (tmp_path / "minio").mkdir()
+    with lab.running(tmp_path / "minio") as server:
+        peer = Minio(server.address, lab.ACCESS_KEY, lab.SECRET_KEY, secure=False)
+        peer.make_bucket("locked", object_lock=True)
+        peer.set_object_lock_config("locked", ObjectLockConfig(GOVERNANCE, 1, DAYS))
+
+        ended = bench("locked", "--endpoint", f"minio={server.url}", "--workloads", "large", *SMALL)
+
+        assert ended.returncode == 50, ended.stderr
+        kept = [name for name, marker in names(peer, "locked") if not marker]
+        assert kept
+        assert all(f"not removed: minio: locked/{name}" in ended.stderr for name in kept)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from dualtrack.bench import machine
 from dualtrack.bench.engine import SETUPS, EngineSystem, check_room
 from dualtrack.bench.measuring import Bench
 from dualtrack.bench.system import OperationFailed
@@ -115,6 +117,15 @@ def test_content_of_another_object_is_a_difference(tmp_path: Path) -> None:
         bench.run([Workload.SMALL])
 
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_report_says_which_file_system_was_measured(tmp_path: Path) -> None:
+    assert EngineSystem("fs", "/dev/shm", "id").told == "engine, fs/0/true eventual, in /dev/shm (tmpfs)"
+    kind = subprocess.run(["stat", "-fc", "%T", tmp_path], capture_output=True, text=True, check=True).stdout
+    # What the kernel's list of mounts calls ext4, `stat` calls by the magic number of all three.
+    assert machine.file_system(str(tmp_path)) in {"ext2/ext3": ("ext2", "ext3", "ext4")}.get(
+        kind.strip(), (kind.strip(), "overlay")
+    )
 
 
 def test_a_disk_that_is_too_small_is_refused_with_figures(tmp_path: Path) -> None:

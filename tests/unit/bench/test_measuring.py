@@ -13,7 +13,7 @@ from dualtrack.bench import report
 from dualtrack.bench.measuring import MAX_FAILURES, Bench
 from dualtrack.bench.system import OperationFailed
 from dualtrack.bench.workloads import Payload, Sizes, Workload
-from dualtrack.errors import DifferenceError, IncompleteError, RefusedError
+from dualtrack.errors import DifferenceError, IncompleteError, RefusedError, UnavailableError
 
 SIZES = Sizes(objects=20, size=64, large_objects=4, large_size=128, listings=1, rounds=2)
 EVERYTHING = tuple(Workload)
@@ -42,6 +42,7 @@ class Memory:
 
     @contextmanager
     def session(self) -> Iterator[Memory]:
+        self.before("session", "")
         yield self
 
     def put(self, key: str, payload: Payload) -> None:
@@ -67,6 +68,7 @@ class Memory:
         return
 
     def remove(self) -> list[str]:
+        self.before("remove", "")
         self.removed += 1
         self.objects.clear()
         return self.left
@@ -179,7 +181,7 @@ def test_with_too_many_failures_the_run_ends() -> None:
     system = Memory("broken")
 
     def fail(operation: str, key: str) -> None:
-        if operation != "open":
+        if operation in ("put", "get"):
             raise OperationFailed(f"{key}: 503")
 
     system.before = fail
@@ -189,11 +191,42 @@ def test_with_too_many_failures_the_run_ends() -> None:
     assert system.removed == 1
 
 
+def test_a_system_that_takes_no_client_ends_the_run() -> None:
+    system = Memory("gone")
+
+    def refuse(operation: str, key: str) -> None:
+        if operation == "session":
+            raise OperationFailed("connection refused")
+
+    system.before = refuse
+    with pytest.raises(UnavailableError, match="gone: connection refused; see to"):
+        bench(system).run([Workload.SMALL])
+
+    assert system.removed == 1
+
+
+def test_a_removal_that_is_cut_off_says_what_stays_and_the_others_are_removed() -> None:
+    first, second = Memory("first"), Memory("second")
+
+    def cut(operation: str, key: str) -> None:
+        if operation == "remove":
+            raise KeyboardInterrupt
+
+    second.before = cut
+    run = bench(first, second)
+    with pytest.raises(KeyboardInterrupt):
+        run.run([Workload.SMALL])
+
+    assert run.left == ["in memory (its removal was cut off)"]
+    assert first.removed == 1
+
+
 def test_a_system_that_refuses_to_open_leaves_the_others_removed() -> None:
     first, second = Memory("first"), Memory("second")
 
     def refuse(operation: str, key: str) -> None:
-        raise RefusedError("not empty")
+        if operation == "open":
+            raise RefusedError("not empty")
 
     second.before = refuse
     with pytest.raises(RefusedError):
