@@ -92,6 +92,8 @@ def execute(arguments: argparse.Namespace) -> int:
     run_id = arguments.id or secrets.token_hex(6)
     if not run_id.replace("-", "").isalnum() or not run_id.isascii():
         raise UsageError(f"--id {run_id!r}: letters, digits and dashes only")
+    if arguments.chart and not Path(arguments.chart).absolute().parent.is_dir():
+        raise UsageError(f"--chart {arguments.chart}: its directory is not there")
     systems = _systems(arguments, run_id, sizes)
     seed = secrets.randbelow(2**31) if arguments.seed is None else arguments.seed
     date = datetime.now(UTC).isoformat(timespec="seconds")
@@ -106,24 +108,27 @@ def execute(arguments: argparse.Namespace) -> int:
         finally:
             for name in bench.left:
                 print(f"dualtrack: not removed: {name}", file=sys.stderr)
-    found = Report(
-        run_id,
-        date,
-        machine(),
-        seed,
-        arguments.clients,
-        sizes,
-        {system.name: system.told for system in systems},
-        report.lines(bench.measured, arguments.clients, systems[0].name),
-        bench.failures,
-        bench.left,
-    )
-    _tell(arguments, found)
+    _tell(arguments, _found(bench, run_id, date))
     if bench.left:
         raise IncompleteError(f"{len(bench.left)} things could not be removed: {bench.left[0]}")
     if bench.failures:
         raise IncompleteError(f"{len(bench.failures)} operations failed: {bench.failures[0]}")
     return 0
+
+
+def _found(bench: Bench, run_id: str, date: str) -> Report:
+    return Report(
+        run_id=run_id,
+        date=date,
+        machine=machine(),
+        seed=bench.seed,
+        clients=bench.clients,
+        sizes=bench.sizes,
+        systems={system.name: system.told for system in bench.systems},
+        lines=report.lines(bench.measured, bench.clients, bench.systems[0].name),
+        failures=bench.failures,
+        left=bench.left,
+    )
 
 
 def _sizes(arguments: argparse.Namespace) -> Sizes:
@@ -168,10 +173,8 @@ def _systems(arguments: argparse.Namespace, run_id: str, sizes: Sizes) -> list[S
 def _servers(arguments: argparse.Namespace, run_id: str) -> Iterator[System]:
     if not arguments.endpoint:
         return
-    access, secret = (
-        arguments.access_key or os.environ.get("AWS_ACCESS_KEY_ID"),
-        os.environ.get("AWS_SECRET_ACCESS_KEY"),
-    )
+    access = arguments.access_key or os.environ.get("AWS_ACCESS_KEY_ID")
+    secret = os.environ.get("AWS_SECRET_ACCESS_KEY")
     if not access or not secret:
         raise UsageError("--endpoint: give --access-key or AWS_ACCESS_KEY_ID, and AWS_SECRET_ACCESS_KEY")
     if not arguments.bucket:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from dtlab.shell import wait_for
 from dualtrack.bench import machine
 from dualtrack.bench.engine import SETUPS, EngineSystem, check_room
 from dualtrack.bench.measuring import Bench
@@ -49,6 +51,21 @@ def test_every_mode_is_measured_with_right_answers_and_leaves_nothing(
     assert sent == {"fs": 2, "dual": 2, "strong": 2, "lazy": 2, "kv_primary": 0, "kv_only": 0}
     assert list(work.iterdir()) == []
     assert chart.read_text().startswith("<svg")
+
+
+def test_a_signal_ends_the_run_and_removes_the_scratch_drives(tmp_path: Path) -> None:
+    words = ["--work-dir", str(tmp_path), "--systems", "kv_only,dual", "--workloads", "small", "--rounds=500"]
+    command = [sys.executable, "-m", "dualtrack.cli.main", "bench", *words]
+    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        wait_for("objects", lambda: any(tmp_path.glob("*-dual-small/bench/small/*")), seconds=60)
+        child.terminate()
+        _, told = child.communicate(timeout=60)
+    finally:
+        child.kill()
+
+    assert (child.returncode, told) == (50, "dualtrack: interrupted\n")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_in_kv_only_objects_have_no_metadata_file_and_listings_come_from_the_index(tmp_path: Path) -> None:
@@ -145,6 +162,7 @@ def test_a_work_dir_that_is_not_there_is_named(tmp_path: Path) -> None:
         (["--systems", "fs"], "--work-dir"),
         (["--work-dir", ".", "--systems", "fs,warp"], "'warp' is none of fs, dual"),
         (["--work-dir", ".", "--workloads", "tiny"], "'tiny' is none of small"),
+        (["--work-dir", ".", "--chart", "/absent/chart.svg"], "its directory is not there"),
         (["--work-dir", ".", "--id", "../up"], "letters, digits and dashes"),
         (["--endpoint", "http://h:1"], "AWS_SECRET_ACCESS_KEY"),
         (["--endpoint", "http://h:1", "--access-key", "a"], "AWS_SECRET_ACCESS_KEY"),
