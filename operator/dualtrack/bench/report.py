@@ -161,7 +161,7 @@ def _note(measured: Measured) -> str:
     told = []
     if measured.sent:
         told.append(f"{measured.sent} of {measured.sent + _known(measured)} were sent in full, unknown there")
-    if measured.settling >= 0.001:
+    if measured.settling >= 0.005:
         told.append(f"then {measured.settling:.2f} s for rows that had been put off")
     return f"{measured.operation}, {measured.system}: {'; '.join(told)}" if told else ""
 
