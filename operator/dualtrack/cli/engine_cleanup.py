@@ -7,8 +7,7 @@ import argparse
 from dualtrack.cli.named import stores
 from dualtrack.cli.subparsers import Subparsers
 from dualtrack.cli.tasks import Work, add_task_arguments, run_task
-from dualtrack.engine.cleanup import hold, purge
-from dualtrack.engine.cleanup.directories import remove_directories
+from dualtrack.engine.cleanup import directories, hold, purge
 from dualtrack.engine.cleanup.preconditions import refuse_running_server
 from dualtrack.engine.drive import STORE_DIRECTORY
 from dualtrack.engine.orphans.routine import collect_beside
@@ -17,7 +16,8 @@ from dualtrack.engine.task import Task
 _STEPS = {
     "hold": "move each xl.meta that its row makes superfluous to .dualtrack/hold/; undo: engine restore",
     "purge": "remove what is held; from then on the store is the only copy; undo: engine restore",
-    "directories": "remove the directories that are empty because of that; undo: engine restore",
+    "directories": "remove the directories that are empty because of that; undo: engine restore. Data that "
+    "nothing names is moved aside first; undo: engine orphans undo RUN",
 }
 
 
@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     works: dict[str, tuple[Work, ...]] = {
         "hold": (hold.prepare, hold.seal, hold.take),
         "purge": (prove_snapshot, purge.remove),
-        "directories": (collect_beside, remove_directories),
+        "directories": (directories.prepare, collect_beside, directories.take),
     }
     arguments.verb = f"cleanup {arguments.step}"
     return run_task(arguments, *works[arguments.step], locked=True)

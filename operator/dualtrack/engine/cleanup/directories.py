@@ -26,12 +26,22 @@ CURSOR = "directories"
 
 def remove_directories(task: Task) -> None:
     """Remove what is empty. Idempotent; goes on where an earlier run was cut off."""
+    prepare(task)
+    take(task)
+
+
+def prepare(task: Task) -> None:
+    """Everything that can refuse, before anything is changed; of a set this is asked of all drives first."""
     preconditions.require(task, "directories")
     if task.held_lock().state.state is not MarkerState.PURGED:
         raise MarkerError(
             f"the marker of {task.drive.path} is {task.held_lock().state.state}: directories go only after "
             "cleanup purge"
         )
+
+
+def take(task: Task) -> None:
+    """Remove them."""
     with task.recorded("cleanup directories", "dualtrack engine restore"):
         _remove(task)
 

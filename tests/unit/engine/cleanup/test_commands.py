@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import uuid
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from dualtrack.cli.main import main
 from dualtrack.engine import marker
 from dualtrack.engine.marker import MarkerState
+from dualtrack.engine.orphans import finding
 
 
 def test_a_store_beside_the_drive_goes_all_the_way_with_a_warning(
@@ -72,6 +74,30 @@ def test_the_report_after_the_purge_is_proven_by_its_root_and_by_no_other(small,
     check = ["engine", "report", "check", report, *where, "--root"]
     assert main([*check, told["root"]]) == 0
     assert main([*check, "blake2b:" + 64 * "0"]) == 51
+
+
+def test_no_orphan_is_moved_where_the_verb_itself_is_refused(
+    small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(finding, "GRACE_SECONDS", 0)
+    where = ["--drive", str(small.drive), "--store", str(small.store), "--server-stopped"]
+    away = ["--snapshot", str(tmp_path / "snapshot"), "--accept-same-device"]
+    assert main(["engine", "snapshot", *where[:4], "--to", str(tmp_path / "snapshot")]) == 0
+    assert main(["engine", "cleanup", "hold", *where]) == 0
+    assert main(["engine", "cleanup", "purge", *where, *away]) == 0
+    bucket = next(path for path in small.drive.iterdir() if not path.name.startswith("."))
+    orphan = bucket / "gone" / str(uuid.uuid4())
+    orphan.mkdir(parents=True)
+    (orphan / "part.1").write_bytes(b"data")
+    healing = small.drive / ".minio.sys/buckets/.healing.bin"
+    healing.write_bytes(b"x")
+    capsys.readouterr()
+    assert main(["engine", "cleanup", "directories", *where]) == 40
+    assert "being healed" in capsys.readouterr().err
+    assert orphan.exists()
+    healing.unlink()
+    assert main(["engine", "cleanup", "directories", *where]) == 0
+    assert not orphan.exists()
 
 
 def test_a_missing_store_is_no_empty_one(small, tmp_path: Path) -> None:
