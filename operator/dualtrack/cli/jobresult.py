@@ -2,7 +2,8 @@
 
 The result is one JSON object, written by a single write after everything else, so that half a result cannot
 be taken for one. It goes to the container's termination message, which Kubernetes cuts at 4 KiB: names are
-listed only as far as they fit. Ordered by: `rollout/jobmanifest.py`; read by: `rollout/results.py`.
+listed and warnings told only as far as they fit. Ordered by: `rollout/jobmanifest.py`; read by:
+`rollout/results.py`.
 """
 
 from __future__ import annotations
@@ -69,8 +70,14 @@ def write_result(arguments: argparse.Namespace, drive: Drive | None, outcome: Ou
         **outcome.extra,
         "unreadable": names,
     }
-    while len(data := json.dumps(result, separators=(",", ":")).encode()) > MAX_RESULT and names:
-        names.pop()
+    while len(data := json.dumps(result, separators=(",", ":")).encode()) > MAX_RESULT:
+        warning = result.get("warning")
+        if names:
+            names.pop()
+        elif isinstance(warning, str) and warning:
+            result["warning"] = warning[: len(warning) // 2]  # all that a run warned of, one after the other
+        else:
+            break
     # In place, not by a rename: the termination message is a file that is mounted into the container.
     descriptor = os.open(arguments.result_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
     try:

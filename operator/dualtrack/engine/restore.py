@@ -57,6 +57,8 @@ def _rebuild(task: Task) -> None:
     restoring = _Restoring(task)
     for rows in _batches(task):
         restoring.batch(rows)
+    if lost := task.counts["residentMissing"]:
+        task.warn(f"{lost} objects are lost: their files are gone, and no row has their bytes")
     if restoring.refused:
         raise DifferenceError(
             f"{restoring.refused} files are newer than their rows or cannot be read and were left: "
@@ -172,8 +174,7 @@ class _Restoring:
         elif row.state is RowState.FS_RESIDENT:
             counts["resident" if file is not None else "residentMissing"] += 1
             if file is None:
-                self._task.name(f"{row.bucket}/{row.key}: read from its file, which is gone")
-                self._task.warn(f"{row.bucket}/{row.key} is lost: its file is gone, and no row has its bytes")
+                self._task.name(f"{row.bucket}/{row.key} is lost: read from its file, which is gone")
         elif file is None:
             if row.present:
                 counts["restored"] += 1

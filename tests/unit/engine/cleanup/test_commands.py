@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 import os
 import uuid
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from dualtrack.cli.main import main
 from dualtrack.engine import marker
+from dualtrack.engine.cleanup.hold import hold
 from dualtrack.engine.marker import MarkerState
 from dualtrack.engine.orphans import finding
+from dualtrack.engine.rows import RowState
+from dualtrack.engine.snapshot import put_of
+from dualtrack.engine.stores.protocol import Batch
 
 
 def test_a_store_beside_the_drive_goes_all_the_way_with_a_warning(
@@ -98,6 +103,27 @@ def test_no_orphan_is_moved_where_the_verb_itself_is_refused(
     healing.unlink()
     assert main(["engine", "cleanup", "directories", *where]) == 0
     assert not orphan.exists()
+
+
+def test_a_result_is_whole_however_much_is_lost(small, tmp_path: Path) -> None:
+    """What is longer than a termination message is cut, and the operator would have no result at all."""
+    with small.task() as task:
+        rows = [row for row in task.owner.scan(None, 1_000) if row.present and not row.bucket.startswith(".")]
+        generation = task.owner.next_generation()
+        residents = [
+            replace(row, generation=generation, state=RowState.FS_RESIDENT, data=b"") for row in rows[:60]
+        ]
+        task.owner.commit(Batch(puts=tuple(put_of(row) for row in residents)))
+    small.run(hold)
+    for directory in small.metas():
+        (small.drive / directory / "xl.meta").unlink()
+    result = tmp_path / "result.json"
+    where = ["--drive", str(small.drive), "--store", str(small.store), "--result-file", str(result)]
+    assert main(["engine", "restore", *where]) == 0
+    assert os.path.getsize(result) <= 3 * 1024
+    told = json.loads(result.read_bytes())
+    assert told["counts"]["residentMissing"] == len(residents) > 10
+    assert f"{len(residents)} objects are lost" in told["warning"]
 
 
 def test_a_missing_store_is_no_empty_one(small, tmp_path: Path) -> None:

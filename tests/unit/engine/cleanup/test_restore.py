@@ -274,7 +274,8 @@ def test_a_file_that_rows_point_to_and_that_is_gone_is_restored_or_told_as_lost(
         assert meta(small, row).read_bytes() == row.data
         assert (after.st_mode, after.st_mtime_ns) == (before.st_mode, before.st_mtime_ns)
     else:
-        assert f"{row.bucket}/{row.key} is lost" in str(task.notes["warning"])
+        assert f"{row.bucket}/{row.key} is lost" in task.names[0]
+        assert "1 objects are lost" in str(task.notes["warning"])
 
 
 def test_data_directories_that_no_version_names_stay_and_are_counted(small) -> None:
