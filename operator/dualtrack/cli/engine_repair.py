@@ -34,7 +34,12 @@ def add_parser(subparsers: Subparsers) -> None:
         epilog=_STRATEGIES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("undo", nargs="*", metavar="undo RUN", help="take back the run with this id")
+    parser.add_argument(
+        "undo",
+        nargs="*",
+        metavar="undo RUN",
+        help="take back the run with this id; ID@FENCE where several had it",
+    )
     add_task_arguments(parser, stopped=True)
     parser.add_argument("--strategy", type=Strategy, choices=list(Strategy), help="which side is right")
     add_object_argument(parser)

@@ -22,6 +22,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dualtrack.engine.auditlog import AuditLog, Line, path_of
+from dualtrack.engine.marker import control_directory
 from dualtrack.errors import DriveError, DualTrackError, RefusedError
 
 _LONGEST = 512
@@ -83,9 +84,7 @@ def step(drive: str, begun: Begun, record: Record, *, now: Clock, required: bool
         if required:
             remedy = "make room or mend the drive"
             if isinstance(error, PermissionError):
-                remedy = (
-                    f"it is another user's, so run as that one or chown -R --reference={drive} .dualtrack"
-                )
+                remedy = f"it is another user's: chown -R --reference={drive} {control_directory(drive)}"
             raise RefusedError(
                 f"{why}, so {begun.verb} was not begun: {remedy}, then run it again"
             ) from error

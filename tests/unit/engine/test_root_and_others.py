@@ -161,4 +161,4 @@ def test_a_step_that_may_not_write_its_entry_says_whose_the_audit_is(drive: Path
     audit.chmod(0o644)
     refused = as_job(drive, "cleanup", "hold", "--server-stopped")
     assert refused.returncode == 40
-    assert f"chown -R --reference={drive}" in refused.stderr
+    assert f"chown -R --reference={drive} {drive}/.dualtrack, then" in refused.stderr
