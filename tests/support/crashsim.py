@@ -10,7 +10,9 @@ are weaker than any one file system's:
   flushes the directory that a file left, and not the one that it went to, may lose it;
 - content, and times, are durable once the file was flushed; before, a file may be empty, torn or old, and of
   several writes into a file of fixed size each may be kept, torn or lost by itself;
-- a store's commit is durable when it returns (LMDB's promise, which the strace suites test for real).
+- a store's commit is durable when it returns (LMDB's promise, which the strace suites test for real); its
+  files come to be behind our back, so they are looked for whenever their directory is flushed, and their
+  names are no more durable than others.
 
 Each flush in the log carries the place in the code that asked for it, so that `log.without(place)` is the
 same run of a program from which that one line was removed.
@@ -37,7 +39,9 @@ Tree = dict[str, bytes | None]
 
 @dataclass(frozen=True, slots=True)
 class Op:
-    """`kind`: name, gone, data, time, sync, syncall, mark. `needs` is the op that must survive first."""
+    """`kind`: name, gone, swap (`name` and, in `data`, another one of the same directory), data, durable
+    (data that was flushed at once), time, sync, syncall, mark. `needs` is the op that must survive first.
+    """
 
     kind: str
     node: int = 0
@@ -68,7 +72,8 @@ class Log:
     @property
     def sites(self) -> list[str]:
         """Every place in the code that flushed something, in the order in which they came."""
-        return list(dict.fromkeys(op.site for op in self.ops if op.kind in ("sync", "syncall")))
+        flushes = (op.site for op in self.ops if op.kind in ("sync", "syncall"))
+        return [site for site in dict.fromkeys(flushes) if site]
 
     def without(self, site: str) -> Log:
         """The run of a program that does not flush there. Ops stay at their numbers."""
@@ -87,6 +92,9 @@ class Log:
                 entries.setdefault(op.directory, {})[op.name] = op.node
             elif op.kind == "gone" and number in alive:
                 entries.get(op.directory, {}).pop(op.name, None)
+            elif op.kind == "swap" and number in alive:
+                names, other = entries[op.directory], op.data.decode()
+                names[op.name], names[other] = names[other], names[op.name]
         contents |= self._surviving_data(done, rng)
         times = self._surviving_times(done, rng)
         tree: Tree = {}
@@ -125,7 +133,7 @@ class Log:
         alive: set[int] = set()
         stopped: set[int] = set()
         for number, op in enumerate(done):
-            if op.kind not in ("name", "gone"):
+            if op.kind not in ("name", "gone", "swap"):
                 continue
             if flushed[number]:
                 alive.add(number)
@@ -143,6 +151,8 @@ class Log:
         for op in done:
             if op.kind == "data":
                 volatile.setdefault(op.node, []).append(op.data)
+            elif op.kind == "durable":
+                durable[op.node] = op.data
             elif op.kind == "syncall":
                 durable |= {node: written[-1] for node, written in volatile.items()}
                 volatile.clear()
@@ -225,7 +235,7 @@ class Recorder:
         self._entries: dict[int, dict[str, int]] = {0: {}}
         self._contents: dict[int, bytes] = {}
         self._open: dict[int, int] = {}
-        self._writing: dict[int, bytearray] = {}
+        self._adopted: dict[int, int] = {}
         self._load(self.root, 0)
         self._before = {node: dict(names) for node, names in self._entries.items()}
         self._durable = dict(self._contents)
@@ -315,9 +325,21 @@ class Recorder:
 
     def renameat2(self, _: int, source: bytes, __: int, target: bytes, flags: int) -> int:
         result = _real_libc.renameat2(_, source, __, target, flags)
-        if result == 0:
+        if result == 0 and flags == files._RENAME_EXCHANGE:
+            self._swapped(source, target)
+        elif result == 0:
             self._moved(source, target)
         return int(result)
+
+    def _swapped(self, one: bytes, other: bytes) -> None:
+        first, second = self._find(one), self._find(other)
+        if first is None or second is None:
+            return
+        directory, name = first
+        assert second[0] == directory, "an exchange of two directories' names is not modelled"
+        names = self._entries[directory]
+        names[name], names[second[1]] = names[second[1]], names[name]
+        self.ops.append(Op("swap", 0, directory, name, second[1].encode()))
 
     def link(self, source: str, target: str, *, follow_symlinks: bool = True) -> None:
         os.link(source, target, follow_symlinks=follow_symlinks)
@@ -326,6 +348,8 @@ class Recorder:
             self._add(new, node)
 
     def unlink(self, path: str | bytes) -> None:
+        if place := self._find(path):
+            self._refresh(place, os.path.dirname(os.path.abspath(os.fsdecode(path))))
         os.unlink(path)
         if place := self._find(path):
             self._remove(place)
@@ -395,6 +419,7 @@ class Recorder:
     def fsync(self, descriptor: int) -> None:
         os.fsync(descriptor)
         if descriptor in self._open:
+            self._adopt(descriptor)
             self.ops.append(Op("sync", self._open[descriptor], site=_site()))
 
     def fdatasync(self, descriptor: int) -> None:
@@ -402,12 +427,43 @@ class Recorder:
         if descriptor in self._open:
             self.ops.append(Op("sync", self._open[descriptor], site=_site()))
 
+    def _adopt(self, descriptor: int) -> None:
+        """What a library has written into this directory, durable but for its names."""
+        directory = self._open[descriptor]
+        if directory not in self._entries:
+            return
+        with os.scandir(f"/proc/self/fd/{descriptor}") as found:
+            for entry in found:
+                if not entry.is_file(follow_symlinks=False):
+                    continue
+                node = self._entries[directory].get(entry.name)
+                content = Path(entry.path).read_bytes()
+                if node is None:
+                    node = self._new()
+                    self._add((directory, entry.name), node)
+                if self._contents.get(node) != content:
+                    self._adopted[node] = directory
+                self._written_behind(node, content)
+
+    def _refresh(self, place: tuple[int, str], path: str) -> None:
+        """Before a name goes: what a library has written into its directory's other files since."""
+        for name, node in self._entries[place[0]].items():
+            if self._adopted.get(node) == place[0]:
+                self._written_behind(node, Path(path, name).read_bytes())
+
+    def _written_behind(self, node: int, content: bytes) -> None:
+        if self._contents.get(node) != content:
+            self._contents[node] = content
+            self.ops.append(Op("durable", node, data=content))
+
     def fallocate(self, descriptor: int, mode: int, offset: Any, length: Any) -> int:
         return int(_real_libc.fallocate(descriptor, mode, offset, length))  # room is no content
 
     def syncfs(self, descriptor: int) -> int:
         result = int(_real_libc.syncfs(descriptor))
         if result == 0:
+            if descriptor in self._open:
+                self._adopt(descriptor)
             self.ops.append(Op("syncall", site=_site()))
         return result
 

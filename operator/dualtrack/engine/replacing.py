@@ -74,6 +74,8 @@ def _keep(directory: str, now: datetime) -> str:
     path = os.path.join(directory, REPLACED)
     if not os.path.lexists(path):
         files.write_new(path, f"replaced at {now.isoformat(timespec='seconds')}\n".encode())
+    # The note must not be lost by a power cut that keeps the new name: it is in another directory.
+    files.sync_directory(directory)
     kept = f"{directory.removesuffix('.rebuild')}.replaced-{now:%Y%m%dT%H%M%S.%fZ}"
     files.rename_exclusive(directory, kept)
     files.sync_directory(os.path.dirname(os.path.abspath(kept)))
