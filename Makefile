@@ -70,6 +70,10 @@ test: check ## Everything that must pass, a whole run on a real cluster included
 test-long: venv ## The long suites: crash states, kills, state machine, corruption, soak (hours; see docs/internals/test-long.md)
 	.venv/bin/python hack/test_long.py
 
+.PHONY: sanitize
+sanitize: venv ## The native library under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer (minutes)
+	.venv/bin/pytest tests/long/test_native_bounds.py tests/long/test_native_races.py
+
 .PHONY: e2e
 e2e: venv ## Every end-to-end case: kills, outages, damage, drift, rollback (half an hour)
 	.venv/bin/pytest tests/e2e
