@@ -77,7 +77,7 @@ def _drive_row(part: Report) -> str:
         f"<tr><td><code>{html.escape(part.drive_id)}</code></td><td>{drive['setIndex'] + 1}</td>"
         f"<td>{drive['driveIndex'] + 1}</td><td>{html.escape(part.verdict)}</td>"
         + "".join(f'<td class="n">{cell}</td>' for cell in cells)
-        + f"<td><code>{html.escape(part.root[:24])}…</code></td></tr>"
+        + f"<td><code>{html.escape(part.root.removeprefix('blake2b:')[:12])}…</code></td></tr>"
     )
 
 
