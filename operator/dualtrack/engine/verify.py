@@ -57,6 +57,8 @@ class Verification:
     quarantined: dict[Place, str] = field(default_factory=dict)
     unread: int = 0
     repairs: int = 0
+    #: Keys whose file has to follow their row, which a verification does not do.
+    later: set[Place] = field(default_factory=set)
     info: OwnerInfo = field(init=False)
     confirmation: Confirmation = field(init=False)
 
@@ -69,13 +71,13 @@ class Verification:
                 "against: use scrub, verify --against-snapshot, or report check"
             )
         self.info = usable_owner(task)
-        later = settle_journal(task)
+        self.later = settle_journal(task)
         self.confirmation = Confirmation(task, self.info.trust_floor, self.final)
         generation = task.owner.next_generation()
         task.total = sum(task.owner.stats().objects.values())
         if not self._in_bulk():
             self._merge()
-        self.confirmation.unsettled += sorted(later - {*self.confirmation.unsettled})
+        self.confirmation.unsettled += sorted(self.later - {*self.confirmation.unsettled})
         self._conclude()
         self._record(generation.pack().hex())
 
@@ -164,8 +166,9 @@ class Verification:
 
     def _conclude(self) -> None:
         counts, task = self.task.counts, self.task
-        for bucket, key in self.confirmation.unsettled:
-            task.name(f"{bucket}/{key}: stays dirty")
+        for place in self.confirmation.unsettled:
+            why = "its row is later than its file" if place in self.later else "stays dirty"
+            task.name(f"{'/'.join(place)}: {why}")
         self.unread += len(self.confirmation.unsettled)
         counts["objects"] = self.rows.value().count
         self._tell_repairs()
@@ -173,7 +176,10 @@ class Verification:
         task.notes["digest"] = str(self.rows.value())
         now = task.owner.info()
         if self.unread:
-            raise IncompleteError(f"{self.unread} objects or directories could not be compared; verify again")
+            first = "start the server, or restore, then " if self.later else ""
+            raise IncompleteError(
+                f"{self.unread} objects or directories could not be compared; {first}verify again"
+            )
         if counts["differences"]:
             raise DifferenceError(
                 f"{counts['differences']} objects differ between files and store: "
