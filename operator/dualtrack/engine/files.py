@@ -29,6 +29,7 @@ _RENAME_NOREPLACE = 1
 _RENAME_EXCHANGE = 2
 _AT_FDCWD = -100
 _FALLOC_KEEP_SIZE = 1
+_NO_SUCH_RENAME = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
 _NO_OWNERS = {errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
 # Of this process: to find it by name would run a program at every start.
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -203,6 +204,19 @@ def rename(source: str | bytes, target: str | bytes) -> None:
 def rename_exclusive(source: str, target: str) -> None:
     """Move, but never over an existing name (`FileExistsError`)."""
     _renameat2(source, target, _RENAME_NOREPLACE)
+
+
+def move_to_free(source: str, target: str) -> None:
+    """As `rename_exclusive`, for a file, also where the file system cannot do that in one step (NFS, many of
+    FUSE): a drive that was copied there must still be restored. Cut off in between, it has both names.
+    """
+    try:
+        rename_exclusive(source, target)
+    except OSError as error:
+        if error.errno not in _NO_SUCH_RENAME:
+            raise
+        link(source, target)
+        unlink(source)
 
 
 def exchange(one: str, other: str) -> None:

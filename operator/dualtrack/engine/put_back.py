@@ -122,7 +122,7 @@ class Writer:
 
 def _rename_to_free(staged: Staged, target: str) -> None:
     try:
-        files.rename_exclusive(staged.path, target)
+        files.move_to_free(staged.path, target)
     except FileExistsError as error:
         raise _taken(staged) from error
 

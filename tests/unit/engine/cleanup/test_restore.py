@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from dataclasses import replace
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dualtrack.engine import marker, naming, snapshot
+from dualtrack.engine import files, marker, naming, snapshot
 from dualtrack.engine.cleanup import records
 from dualtrack.engine.cleanup.hold import hold
 from dualtrack.engine.cleanup.purge import purge
@@ -214,6 +215,21 @@ def test_a_file_that_a_wrong_clock_has_dated_later_than_its_row_goes_by_a_person
     assert meta(small, row).exists() is not gone
     assert gone or meta(small, row).read_bytes() == new.data
     small.run(lambda task: Verification(task).run())
+
+
+def test_a_drive_that_was_copied_to_where_no_rename_leaves_a_name_alone_is_restored(
+    small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = small.files()
+    small.run(hold)
+
+    def refused(source: str, target: str, flags: int) -> None:
+        raise OSError(errno.EINVAL, "Invalid argument", source, None, target)
+
+    monkeypatch.setattr(files, "_renameat2", refused)
+    small.run(restore)
+    assert small.files() == before
+    assert list((small.drive / ".dualtrack/tmp").iterdir()) == []
 
 
 @pytest.mark.parametrize("cut", ["at a limit", "in a batch"])
