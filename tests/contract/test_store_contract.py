@@ -172,6 +172,21 @@ def test_a_page_of_the_index_comes_unpacked_as_well(store: Any) -> None:
     assert store.list_index("b", "z", None, 5) == store.list_index("c", "", None, 5) == []
 
 
+def test_long_keys_that_are_deleted_again_leave_nothing_in_the_index(store: Any) -> None:
+    long = ("k" * 600, "k" * 600 + "a")
+    short = ("a", "k", "kl", "zz")
+    put(store, *(row("b", key) for key in (*short, *long)))
+    for count, key in enumerate(long, 1):
+        put(store, Row.tombstone("b", key, Generation(1, 5)))
+        left = sorted((*short, *long[count:]))
+        assert [found for found, _ in store.scan_index("b", "", None, 100)] == left
+        pages, after = list[str](), None
+        while page := store.scan_index("b", "", after, 2):
+            pages += (found for found, _ in page)
+            after = page[-1][0]
+        assert pages == left
+
+
 def _names(long: tuple[str, ...]) -> list[str]:
     return sorted([*(f"{number:04}" for number in range(700)), *long], key=os.fsencode)
 

@@ -32,7 +32,6 @@ class LmdbTransaction(Protocol):
     def put(self, key: bytes, value: bytes, *, db: Any = ...) -> bool: ...
     def delete(self, key: bytes, value: bytes = ..., db: Any = ...) -> bool: ...
     def cursor(self, db: Any = ...) -> Any: ...
-    def stat(self, db: Any) -> Any: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,17 +90,21 @@ class Table:
 
     def values(self, txn: LmdbTransaction, first: bytes, count: int) -> list[bytes]:
         """See `Columnar`."""
-        if self._goes_on(txn) and self._leaves(txn, first, count, inclusive=True) is None:
+        found: list[bytes] | None = None
+        if len(first) <= keys.ROOT_SEGMENT:
+            cursor = txn.cursor(db=self.main)
+            there = cursor.set_range(first)
+            found = list(islice(cursor.iternext(keys=False, values=True), count)) if there else []
+        # As long as a child's id: a branch, or something damaged, which is the same either way.
+        if found is None or keys.CHILD_LENGTH in map(len, found):
             return [value for _, value in islice(self.iterate(txn, first, inclusive=True), count)]
-        cursor = txn.cursor(db=self.main)
-        found = cursor.set_range(first)
-        return list(islice(cursor.iternext(keys=False, values=True), count)) if found else []
+        return found
 
     def _leaves(
         self, txn: LmdbTransaction, start: bytes, limit: int, *, inclusive: bool
     ) -> list[bytes] | None:
         """The keys of the main table from there on; None where they are not all there is, as one goes on in
-        the table of long keys.
+        the table of long keys, or did once: a branch outlives what lay below it.
         """
         if len(start) > keys.ROOT_SEGMENT:
             return None
@@ -109,11 +112,7 @@ class Table:
         if not cursor.set_range(start) or (not inclusive and cursor.key() == start and not cursor.next()):
             return []
         found = list(islice(cursor.iternext(keys=True, values=False), max(limit, 0)))
-        return None if self._goes_on(txn) and keys.LIMIT in map(len, found) else found
-
-    def _goes_on(self, txn: LmdbTransaction) -> bool:
-        """Whether any key does."""
-        return self.long is not None and txn.stat(self.long)["entries"] > 0
+        return None if keys.LIMIT in map(len, found) else found
 
     def iterate(
         self, txn: LmdbTransaction, start: bytes, *, inclusive: bool
