@@ -25,7 +25,7 @@ from dualtrack.engine.marker import MarkerState
 from dualtrack.engine.rowlog.keeper import ENDED, SETTING, Setting
 from dualtrack.engine.rowlog.records import Position
 from dualtrack.engine.rowlog.replaying import Replayed, replay
-from dualtrack.engine.rowlog.segments import LogGapError
+from dualtrack.engine.rowlog.segments import LogGapError, later_logs
 from dualtrack.engine.snapshot import place, refuse_owned
 from dualtrack.engine.stores import envelope
 from dualtrack.engine.stores.lmdb import LmdbStore
@@ -113,7 +113,7 @@ def _build(drive: Drive, lock: DriveLock, sources: Sources, fresh: str, stop: Ca
     with closing(LmdbStore.open(fresh, drive.drive_id)) as store:
         digest = store.digest()
         damaged = [name for name, value in store.scrub_meta() if value is None]
-        warnings = [] if replayed is None else _warnings(store, replayed)
+        warnings = [] if replayed is None else _warnings(store, replayed, _folder(sources, drive))
     if damaged or (expected is not None and digest != expected):
         raise DifferenceError(
             f"what was made of {sources.snapshot} is not the same ({digest}, {damaged[:3]}); run it again"
@@ -129,12 +129,17 @@ def _build(drive: Drive, lock: DriveLock, sources: Sources, fresh: str, stop: Ca
     )
 
 
-def _warnings(store: LmdbStore, replayed: Replayed) -> list[str]:
+def _warnings(store: LmdbStore, replayed: Replayed, folder: str) -> list[str]:
     found = []
     if replayed.reading.cut is not None:
         found.append(f"left out, because it was never acknowledged: {replayed.reading.cut}")
     if store.meta(ENDED) is not None:
         found.append("the log was ended by name: what was written after that is not in it")
+    elif others := later_logs(folder, replayed.reading.segments[0].header.log):
+        found.append(
+            f"the log ended before the store did, which went on with {others[-1]}, and no snapshot came "
+            "after that: what was written since the last record is lost, though it was acknowledged"
+        )
     return found
 
 
@@ -192,12 +197,17 @@ def _changes(table: str, page: list[tuple[bytes, bytes]]) -> list[Change]:
     return [(table, key, value) for key, value in page if key not in left_out]
 
 
+def _folder(sources: Sources, drive: Drive) -> str:
+    """Where the log of this drive lies."""
+    return Setting(os.path.abspath(sources.log or "")).place(drive.drive_id).folder
+
+
 def _replay(store: LmdbStore, drive: Drive, sources: Sources, at: Position | None) -> Replayed | None:
     """Lay the log over the copy. The new store goes on with it."""
     if at is None or sources.log is None:
         return None
     setting = Setting(os.path.abspath(sources.log))
-    folder = setting.place(drive.drive_id).folder
+    folder = _folder(sources, drive)
     if not os.path.isdir(folder):
         raise UsageError(f"--row-log {sources.log}: there is no log of drive {drive.drive_id}")
     try:

@@ -161,6 +161,8 @@ class RowLog:
 
     def _begin_segment(self) -> None:
         self._leave_segment()
+        if self._ended:  # what the last segment should hold is lost to it: nothing may follow
+            raise StoreError(self._ended)
         header = replace(
             self._header, number=self._header.number + 1, first=self._seq + 1, previous=self._chain.hex()
         )

@@ -24,7 +24,7 @@ from dualtrack.engine.rowlog import records
 from dualtrack.engine.rowlog.appending import Place, RowLog
 from dualtrack.engine.rowlog.records import Header, Position
 from dualtrack.engine.rowlog.replaying import Replayed, replay
-from dualtrack.engine.rowlog.segments import LogGapError
+from dualtrack.engine.rowlog.segments import LogGapError, segments
 from dualtrack.engine.stores.protocol import Batch, OwnedStore
 from dualtrack.engine.stores.recording import POSITION
 from dualtrack.errors import RefusedError, StoreError, StoreLockedError, UsageError
@@ -133,10 +133,17 @@ class Keeper:
         known = Setting.of(self._store.meta(SETTING))
         if not wish.directory or known == wish.setting:
             return
+        if wish.directory != OFF:
+            # The log that there is ends only where another one can begin: a slip of the pen costs none.
+            self._start_as(wish, dry_run=True)
         if known is not None:
             self.stop()
         if wish.directory != OFF:
-            self.start(wish.directory, wish.flush_seconds, accept_same_device=wish.accept_same_device)
+            self._start_as(wish)
+
+    def _start_as(self, wish: Wish, *, dry_run: bool = False) -> None:
+        accepted = wish.accept_same_device
+        self.start(wish.directory, wish.flush_seconds, accept_same_device=accepted, dry_run=dry_run)
 
     def start(
         self,
@@ -271,7 +278,9 @@ def attach(store: OwnedStore, setting: Setting) -> RowLog:
     lock = _lock(store, setting)
     try:
         at = _known_position(store)
-        done = replay(store, setting.place(store.drive_id).folder, at)
+        folder = setting.place(store.drive_id).folder
+        _flush(folder, at.log)
+        done = replay(store, folder, at)
     except LogGapError as error:
         _log.error(
             "row log gap=%s: another log begins; take a snapshot, until then the log restores nothing", error
@@ -281,6 +290,15 @@ def attach(store: OwnedStore, setting: Setting) -> RowLog:
         os.close(lock)
         raise
     return _continued(store, setting, at.log, done, lock)
+
+
+def _flush(folder: str, log: str) -> None:
+    """What a killed owner had written and not flushed is durable before the store takes it, and before a
+    later record says that it is (`flushed`).
+    """
+    for each in segments(folder):
+        if each.header.log == log:
+            files.sync_file(each.path)
 
 
 def begin(store: OwnedStore, setting: Setting) -> RowLog:

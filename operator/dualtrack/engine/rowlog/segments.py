@@ -33,6 +33,8 @@ class Segment:
     header: Header
     #: Where its records begin.
     start: int
+    #: When it was begun.
+    time_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,15 @@ def segments(folder: str) -> list[Segment]:
     return [_segment(os.path.join(folder, name)) for name in names]
 
 
+def later_logs(folder: str, log: str) -> list[str]:
+    """Logs that were begun beside this one after its first segment that is left: this one ended where nobody
+    may have ended it. Those before it are removed with its first snapshot.
+    """
+    found = segments(folder)
+    since = min(each.time_ns for each in found if each.header.log == log)
+    return sorted({each.header.log for each in found if each.header.log != log and each.time_ns > since})
+
+
 def _segment(path: str) -> Segment:
     with open(path, "rb") as file:
         head = records.unpack_head(data := file.read(HEAD_SIZE))
@@ -74,7 +85,7 @@ def _segment(path: str) -> Segment:
         body, chain = records.split_rest(file.read(head.rest))
     if records.chain_of(data, body, records.START) != chain:
         raise StoreCorruptError(f"the head of {path} does not match its checksum; {_REMEDY}")
-    return Segment(path, records.unpack_header(path, body), HEAD_SIZE + head.rest)
+    return Segment(path, records.unpack_header(path, body), HEAD_SIZE + head.rest, head.time_ns)
 
 
 class Reading:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,9 +15,10 @@ from dualtrack.engine import marker
 from dualtrack.engine.auditlog import parse
 from dualtrack.engine.marker import MarkerState
 from dualtrack.engine.owner import Owner, OwnerSettings
+from dualtrack.engine.stores.lmdb import LmdbStore
 from dualtrack.engine.stores.protocol import Batch
 from dualtrack.errors import MarkerError, RefusedError, StoreCorruptError, StoreLockedError, UsageError
-from layers import mark
+from layers import MAP_SIZE, mark
 from logged import Place, numbers, write
 
 
@@ -150,6 +152,28 @@ def test_an_end_by_name_is_told(covered: Place, capsys: pytest.CaptureFixture[st
     assert covered.restore_with_log() == 0
     assert "ended by name" in capsys.readouterr().out
     assert "note/later" not in covered.held()[1]
+
+
+@pytest.mark.parametrize("cause", ["without its log", "its end is lost"])
+def test_that_the_store_went_on_with_another_log_is_told(
+    covered: Place, capsys: pytest.CaptureFixture[str], cause: str
+) -> None:
+    if cause == "its end is lost":
+        path = Path(covered.segments()[-1].path)
+        os.truncate(path, path.stat().st_size - 3)
+    else:
+        with closing(LmdbStore.open(str(covered.store), map_size=MAP_SIZE)) as store:
+            store.open_term()
+    with covered.owner() as owner:
+        write(owner, 31)
+    assert covered.restore_with_log("--dry-run") == 0
+    assert "though it was acknowledged" in capsys.readouterr().out
+    with covered.owner() as owner:
+        covered.snapshot(owner)
+        write(owner, 32)
+    assert covered.restore_with_log() == 0
+    assert "warning" not in capsys.readouterr().out
+    assert {31, 32} <= numbers(covered.held()[0])
 
 
 def test_wrong_places_are_named(covered: Place, capsys: pytest.CaptureFixture[str]) -> None:

@@ -316,6 +316,8 @@ def test_a_server_starts_and_ends_a_log_and_says_how_it_stands(place: Place) -> 
 def test_a_server_that_is_told_of_a_log_that_cannot_be_does_not_start(place: Place) -> None:
     with pytest.raises(UsageError), opened(place.drive, "kv_only", row_log=keeper.Wish("/nowhere")):
         pass
+    with place.owner() as owner:  # and the log that there was goes on
+        assert owner.log.status().directory == str(place.log)
 
 
 def test_a_client_speaks_to_the_log_over_the_socket(place: Place) -> None:
@@ -351,6 +353,24 @@ def test_with_an_interval_records_are_flushed_that_often(
         assert flushed == []
     assert flushed == [1]
     check_restored(place)
+
+
+def test_what_a_killed_owner_had_not_flushed_is_flushed_before_it_is_relied_on(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = place.open()
+    owner.log.stop()
+    owner.log.start(str(place.log), 3600, accept_same_device=True)
+    write(owner, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(RowLog, "_flush", lambda _: None)  # it is killed
+        owner.close()
+    flushed: list[str] = []
+    sync = files.sync_file
+    monkeypatch.setattr(files, "sync_file", lambda path: (flushed.append(path), sync(path)))
+    written = max(place.segments(), key=lambda each: each.time_ns).path
+    with place.owner():
+        assert written in flushed
 
 
 @pytest.mark.parametrize("seconds", [0, 3600])

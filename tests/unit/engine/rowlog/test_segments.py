@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
 
 from dualtrack.engine import files
-from dualtrack.engine.rowlog import records
+from dualtrack.engine.rowlog import appending, records
 from dualtrack.engine.rowlog.appending import Place, RowLog
 from dualtrack.engine.rowlog.records import START, Header, Position
 from dualtrack.engine.rowlog.segments import LogGapError, Reading, segments
 from dualtrack.engine.stores.recording import Change
 from dualtrack.engine.stores.transaction import INDEX, META, ROWS
-from dualtrack.errors import StoreCorruptError, StoreVersionError
+from dualtrack.errors import StoreCorruptError, StoreError, StoreVersionError
 
 LOG = "0" * 32
 BEGINNING = Position(LOG, 0, START.hex(), 1)
@@ -162,6 +164,26 @@ def test_what_was_taken_back_counts_for_nothing(tmp_path: Path) -> None:
     read, reading = found(tmp_path)
     assert read == [changes(0), changes(2)]
     assert (reading.seq, reading.cut) == (2, None)
+
+
+def test_no_record_follows_those_that_could_not_be_flushed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = opened(tmp_path, flush_seconds=3600)
+    log.append(changes(0), 1)
+    monkeypatch.setattr(appending, "SEGMENT_BYTES", 0)  # so the next one begins a segment
+
+    def failing(_: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "sync_data", failing)
+        with pytest.raises(StoreError, match="could not be flushed"):
+            log.append(changes(1), 1)
+    with pytest.raises(StoreError, match="could not be flushed"):
+        log.append(changes(2), 1)
+    assert log.failure
+    log.close()
 
 
 def test_a_segment_of_a_newer_build_is_refused(tmp_path: Path) -> None:
