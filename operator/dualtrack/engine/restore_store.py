@@ -27,6 +27,7 @@ from dualtrack.engine.rowlog.records import Position
 from dualtrack.engine.rowlog.replaying import Replayed, replay
 from dualtrack.engine.rowlog.segments import LogGapError, later_logs
 from dualtrack.engine.snapshot import place, refuse_owned
+from dualtrack.engine.storelock import REPLACED
 from dualtrack.engine.stores import envelope
 from dualtrack.engine.stores.lmdb import LmdbStore
 from dualtrack.engine.stores.location import Driver, Location
@@ -85,7 +86,9 @@ def restore_store(
         ) as record:
             kept = replacing.swap(location, fresh, now())
             record.counts = {"rows": done.digest.count, "records": done.records}
-            record.undo = f"put {kept} in place of {location} while nobody owns it"
+            record.undo = (
+                f"put {kept} in place of {location} and remove its file {REPLACED!r}, while nobody owns it"
+            )
         return Restored(done.digest, kept, done.records, done.until, done.warnings)
 
 

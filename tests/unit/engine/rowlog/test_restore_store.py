@@ -53,6 +53,8 @@ def test_the_old_store_is_kept_and_the_result_says_what_was_made(covered: Place,
     lines = parse((covered.drive / ".dualtrack" / "audit.jsonl").read_bytes())
     verbs = [line.fields["verb"] for line in lines if line.fields and "verb" in line.fields]
     assert verbs[-1] == "restore-store"
+    undone = "".join(line.fields.get("undo", "") for line in lines if line.fields)
+    assert f"put {old} in place of {covered.store} and remove its file 'replaced'" in undone
 
 
 def test_a_dry_run_makes_and_proves_it_and_leaves_all_as_it_was(covered: Place) -> None:
