@@ -203,6 +203,8 @@ def _position(task: Task, copy: LmdbStore, begun: Position | None, term: int) ->
     now = Position.of(task.owner.meta(POSITION))
     if now is None or now.log != begun.log:
         raise IncompleteError("the store's row log was begun anew or ended meanwhile; run snapshot again")
+    if not task.dry_run:
+        task.owner.log.rotate()  # flushes what the copy may have seen: without it the log would not do
     return begun.of_copy(term, now.seq, copy.entries().changes).pack()
 
 

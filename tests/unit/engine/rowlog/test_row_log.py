@@ -355,6 +355,35 @@ def test_with_an_interval_records_are_flushed_that_often(
     check_restored(place)
 
 
+def test_a_snapshot_relies_on_no_record_that_was_not_flushed(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with place.owner() as owner:
+        owner.log.stop()
+        owner.log.start(str(place.log), 3600, accept_same_device=True)
+        scan, count, durable = Owner.scan, iter(range(100, 200)), dict[str, int]()
+        sync = files.sync_data
+
+        def busy(self: Owner, *arguments: Any) -> Any:
+            rows = scan(self, *arguments)
+            write(owner, next(count))
+            return rows
+
+        def noted(descriptor: int) -> None:
+            sync(descriptor)
+            durable[os.readlink(f"/proc/self/fd/{descriptor}")] = os.fstat(descriptor).st_size
+
+        monkeypatch.setattr(Owner, "scan", busy)
+        monkeypatch.setattr(files, "sync_data", noted)
+        place.snapshot(owner)
+        monkeypatch.setattr(RowLog, "_flush", lambda _: None)  # the power goes
+    monkeypatch.undo()
+    for segment in place.segments():
+        os.truncate(segment.path, durable.get(segment.path, segment.start))
+    lose(place)
+    assert place.restore_with_log() == 0
+
+
 def test_what_a_killed_owner_had_not_flushed_is_flushed_before_it_is_relied_on(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
