@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SUITES = ROOT / "tests" / "long"
 PAGE = ROOT / "docs" / "internals" / "test-long.md"
 MARK = "<!-- written by make test-long -->"
+MOST_LINES = 12
 TIMED = ("test_soak.py", "test_state_machine.py")
 
 
@@ -61,28 +62,45 @@ def start(lane: int, suites: list[Path]) -> tuple[subprocess.Popen[bytes], Path]
 
 
 def record(reports: list[Path], commit: str, begun: datetime, seconds: float) -> None:
-    """Replace the page's record by this run's."""
-    found = [case for report in reports for case in ET.parse(report).iter("testcase")]
-    rows = "\n".join(
-        f"| {name(case)} | {float(case.get('time', 0)):.0f} s | {result(case)} |" for case in found
-    )
-    told = "\n".join(
-        f"- {line.get('value')}"
-        for case in found
-        for line in case.iter("property")
-        if line.get("name") == "told"
-    )
+    """Replace the page's record by this run's: a line for each test with all its cases."""
+    cases: dict[str, list[ET.Element]] = {}
+    for report in reports:
+        for case in ET.parse(report).iter("testcase"):
+            cases.setdefault(name(case), []).append(case)
+    rows = "\n".join(row(test, found) for test, found in cases.items())
+    told = "\n".join(line for test, found in cases.items() for line in said(test, found))
     text = (
         f"{MARK}\n\nRun of {begun:%Y-%m-%d %H:%M} UTC at commit `{commit}`, {seconds / 60:.0f} minutes, "
-        f"seed {os.environ['DUALTRACK_SEED']}.\n\n| test | time | result |\n|---|---|---|\n{rows}\n\n{told}\n"
+        f"seed {os.environ['DUALTRACK_SEED']}.\n\n| test | cases | time | result |\n|---|---|---|---|\n"
+        f"{rows}\n\n{told}\n"
     )
     head = PAGE.read_text().split(MARK)[0]
     PAGE.write_text(head + text)
 
 
 def name(case: ET.Element) -> str:
-    """A test's name as the page has it."""
-    return f"{case.get('classname', '').rsplit('.', 1)[-1]}::{case.get('name')}"
+    """A test's name as the page has it, without the case's parameters."""
+    return f"{case.get('classname', '').rsplit('.', 1)[-1]}::{case.get('name', '').split('[')[0]}"
+
+
+def row(test: str, cases: list[ET.Element]) -> str:
+    """Its line of the table; a case that did not pass is named."""
+    seconds = sum(float(case.get("time", 0)) for case in cases)
+    wrong = [f"{result(case)}: {case.get('name')}" for case in cases if result(case) != "passed"]
+    return f"| {test} | {len(cases)} | {seconds:.0f} s | {'; '.join(wrong) or 'passed'} |"
+
+
+def said(test: str, cases: list[ET.Element]) -> list[str]:
+    """What its cases told; of those that tell a line for each of hundreds of steps, how many."""
+    lines = [
+        str(line.get("value"))
+        for case in cases
+        for line in case.iter("property")
+        if line.get("name") == "told"
+    ]
+    if len(lines) > MOST_LINES:
+        return [f"- {test}: {len(lines)} lines, in the run's output"]
+    return [f"- {line}" for line in lines]
 
 
 def result(case: ET.Element) -> str:

@@ -3,11 +3,11 @@
 A row below the trust floor is not served. The floor is raised to "now" when the journal broke or is gone, and
 when an `fs` data plane comes with another epoch than the recorded one, or with less on the dual track than
 the last one had: files may change then with no row and no mark. The same holds of rows that were swept or
-verified while some keys were on no dual track, or that such a data plane comes to. With the floor goes what
-relied on the rows: the record of the sweep and of the verification. A data plane in `kv_primary` or `kv_only`
-writes every row before it answers, so its epoch is recorded and the rows stay good; with a marker at `KvOnly`
-or `Purged` the store holds the only copy and the floor never moves. A restart alone raises the term, not the
-floor.
+verified, in part or whole, while some keys were on no dual track, or that such a data plane comes to. With
+the floor goes what relied on the rows: the record of the sweep and of the verification. A data plane in
+`kv_primary` or `kv_only` writes every row before it answers, so its epoch is recorded and the rows stay good;
+with a marker at `KvOnly` or `Purged` the store holds the only copy and the floor never moves. A restart alone
+raises the term, not the floor.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from dualtrack.engine.drive import HOLD_DIRECTORY
 from dualtrack.engine.journal import Journal
 from dualtrack.engine.marker import MarkerState
 from dualtrack.engine.mode import Engine, Mode
-from dualtrack.engine.rows import Generation
+from dualtrack.engine.rows import ZERO, Generation
 from dualtrack.engine.stores.protocol import Batch, OwnedStore
+from dualtrack.engine.sweepstate import CURSOR, State
 from dualtrack.errors import MarkerError, StoreVersionError
 
 UNMENDED = "unmended"
@@ -107,12 +108,19 @@ def _weaker(store: OwnedStore, mode: Mode) -> bool:
 
 
 def _swept_beside_untracked(store: OwnedStore, mode: Mode) -> bool:
-    """Whether a sweep or a verification is on record, and the last data plane or this one changes files that
-    leave no mark: what was true of these rows need not be true any more."""
-    if store.meta("swept_epoch") is None and store.meta("verified") is None:
+    """Whether a sweep or a verification is on record, or rows of a sweep that has not ended are trusted, and
+    the last data plane or this one changes files that leave no mark: what was true of these rows need not be
+    true any more."""
+    if store.meta("swept_epoch") is None and store.meta("verified") is None and not _is_swept_in_part(store):
         return False
     modes = ((mode.engine, mode.ratio), _last_mode(store))
     return any(each is not None and each[0] is Engine.FS and each[1] < 1 for each in modes)
+
+
+def _is_swept_in_part(store: OwnedStore) -> bool:
+    """Whether a sweep has come as far as a cursor, above the floor that holds now."""
+    cursor, floor = store.meta(f"cursor/{CURSOR}"), store.meta("trust_floor") or ZERO.pack()
+    return cursor is not None and State.unpack(cursor).floor == floor.hex()
 
 
 def _last_mode(store: OwnedStore) -> tuple[Engine, Decimal] | None:

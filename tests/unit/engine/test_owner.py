@@ -27,6 +27,7 @@ from dualtrack.engine.rows import NO_FILE, Generation, Row, RowDraft, RowOrigin,
 from dualtrack.engine.server import Server
 from dualtrack.engine.session import connect
 from dualtrack.engine.stores.protocol import Batch, Outcome, Put
+from dualtrack.engine.sweepstate import CURSOR, State
 from dualtrack.errors import (
     IncompleteError,
     MarkerError,
@@ -253,6 +254,26 @@ def test_what_was_swept_beside_files_without_marks_is_no_evidence_later(
     assert (owner.get("b", "k").generation >= owner.trust_floor()) is trusted
     assert (owner.meta("swept_epoch") is not None) is trusted
     assert (owner.meta("verified") is not None) is trusted
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "trusted"), [("0.5", "1", False), ("0.5", "0.5", False), ("1", "1", True)]
+)
+def test_rows_of_a_sweep_that_has_not_ended_are_no_evidence_either(
+    own: Opener, before: str, after: str, trusted: bool
+) -> None:
+    """Found by the state machine: swept, overwritten with neither row nor mark, and compared once all keys
+    were on the dual track: a difference that was none."""
+    owner = own(fs(before, 3))
+    put(owner, "k")
+    at = State(3, owner.trust_floor().pack().hex(), owner.next_generation().pack().hex(), at="k")
+    owner.commit(Batch(cursor=(CURSOR, at.pack())))
+    owner.close()
+    owner = own(fs(after, 3))
+    assert (owner.get("b", "k").generation >= owner.trust_floor()) is trusted
+    floor = owner.trust_floor()
+    owner.close()
+    assert own(fs(after, 3)).trust_floor() == floor, "once is enough"
 
 
 def fail_flush(_: int) -> None:
