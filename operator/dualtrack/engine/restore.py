@@ -210,8 +210,7 @@ class _Restoring:
         for row in undoing:
             target = f"{self._root}/{records.aside(self._root, UNDO_DIRECTORY, self._epoch, row)}"
             files.ensure_directory(os.path.dirname(target))
-            if not os.path.lexists(target):
-                files.link(_path(self._root, row), target)
+            files.link(_path(self._root, row), target)
             folders.add(os.path.dirname(target))
         for folder in folders:
             files.sync_directory(folder)

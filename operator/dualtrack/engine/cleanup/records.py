@@ -15,6 +15,7 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass
+from itertools import chain, count
 
 import xxhash
 
@@ -115,10 +116,10 @@ def aside(root: str, folder: str, epoch: int, row: Row) -> str:
     """Where, relative to the drive, the file of this row is put: a name that is not taken yet."""
     name = xxhash.xxh3_128_hexdigest(os.fsencode(row.bucket) + b"\0" + os.fsencode(row.key))
     target = f"{folder}/{epoch}/{name[:2]}/{name}"
-    if not os.path.lexists(f"{root}/{target}"):
-        return target
-    # Held, restored and held again in one epoch: the earlier file stays what it is.
-    return f"{target}.{row.generation.term}-{row.generation.counter}"
+    # Held, restored and held again in one epoch, or cut off and begun again: earlier files stay.
+    generation = f"{target}.{row.generation.term}-{row.generation.counter}"
+    names = chain((target, generation), (f"{generation}.{again}" for again in count(2)))
+    return next(name for name in names if not os.path.lexists(f"{root}/{name}"))
 
 
 def hold_target(root: str, epoch: int, row: Row) -> str:

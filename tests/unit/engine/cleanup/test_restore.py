@@ -19,7 +19,7 @@ from dualtrack.engine.marker import Marker, MarkerState
 from dualtrack.engine.owner import Owner, OwnerSettings
 from dualtrack.engine.repair.apply import repair
 from dualtrack.engine.repair.strategies import Strategy
-from dualtrack.engine.restore import restore
+from dualtrack.engine.restore import _Restoring, restore
 from dualtrack.engine.rows import NO_FILE, Row, RowOrigin, RowState
 from dualtrack.engine.snapshot import put_of
 from dualtrack.engine.stores.protocol import Batch
@@ -256,6 +256,33 @@ def test_after_a_restore_a_hold_that_was_cut_off_begins_anew(
     assert (task.counts["strangers"], small.held()) == (0, 0)
     small.run(restore)
     assert small.files() == before
+
+
+@pytest.mark.parametrize("way", ["overwritten", "deleted"])
+def test_a_restore_cut_off_again_and_again_takes_no_file_that_it_has_not_kept(
+    small, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """Each time somebody puts another old file into the place, as a backup tool does that keeps times."""
+    cut_over(small)
+    with small.task() as task:
+        rows = present(task)
+        row = overwrite(task, rows[0], rows[1].data) if way == "overwritten" else rows[0]
+        if way == "deleted":
+            delete(task, row)
+    kept: set[bytes] = set()
+    with monkeypatch.context() as patch:
+        patch.setattr(_Restoring, "_settled", cut_off)
+        for other in rows[2:6]:
+            path = meta(small, row)
+            path.unlink(missing_ok=True)
+            path.write_bytes(other.data)
+            os.utime(path, ns=(1, 1))
+            with pytest.raises((IncompleteError, DifferenceError)):
+                small.run(restore)
+            aside = (small.drive / ".dualtrack" / "undo").rglob("*")
+            kept = {each.read_bytes() for each in aside if each.is_file()}
+            assert other.data in kept or path.read_bytes() == other.data
+    assert len(kept) >= 2
 
 
 def cut_off(*_: object) -> None:
