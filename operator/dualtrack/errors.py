@@ -17,6 +17,7 @@
     │   ├── FencedError               42   a newer owner, Job or attempt has taken over
     │   └── OwnerError                43   the store's owner does not answer, or answers something else
     ├── IncompleteError               50   the work ended before it was whole (unreadable, interrupted)
+    │   └── OutputError                    standard output takes no more: it is full, or nobody reads it
     ├── DifferenceError               51   verification found a difference
     └── UnavailableError              60   a peer (API server, Prometheus, gateway) could not be reached
 
@@ -105,6 +106,14 @@ class OwnerError(RefusedError):
 
 class IncompleteError(DualTrackError):
     exit_code = 50
+
+
+class OutputError(IncompleteError):
+    """`reader_gone`: whoever read it had enough, as in `| head`."""
+
+    def __init__(self, message: str, *, reader_gone: bool) -> None:
+        super().__init__(message)
+        self.reader_gone = reader_gone
 
 
 class DifferenceError(DualTrackError):

@@ -6,11 +6,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
-from dualtrack.cli import cycles
+from dualtrack.cli import cycles, streams
 from dualtrack.cli.subparsers import Subparsers
 from dualtrack.cli.versions_out import TABULAR, add_out_argument, write_versions
 from dualtrack.engine.entries import Entry, json_text
@@ -24,7 +23,7 @@ from dualtrack.engine.sets import layout
 from dualtrack.engine.sets.rows import RowSource
 from dualtrack.engine.sets.topology import group
 from dualtrack.engine.sets.view import SetView
-from dualtrack.engine.stores.location import locate
+from dualtrack.engine.stores.location import locate, require_store
 from dualtrack.errors import IncompleteError
 
 
@@ -56,6 +55,9 @@ def run(arguments: argparse.Namespace) -> int:
     """
     resident: list[str] = []
     cycles.look_rarely()
+    if not arguments.client_only:
+        for store in arguments.store:
+            require_store(locate(store))
 
     @contextmanager
     def connected() -> Iterator[list[OwnerApi]]:
@@ -82,7 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
     write_versions(arguments, versions(), lines())
     what = "not in the store" if len(arguments.store) == 1 else "undecided"
     for name in resident:
-        print(f"{what}: {json.dumps(json_text(name))}", file=sys.stderr)
+        streams.say(f"{what}: {json.dumps(json_text(name))}")
     if resident and len(arguments.store) > 1:
         raise IncompleteError(f"{len(resident)} things cannot be decided: {resident[0]}")
     if resident:
@@ -100,4 +102,4 @@ def _of_sets(owners: Sequence[OwnerApi], stores: Sequence[str], resident: list[s
     resident += [problem.message for problem in tally.problems]
     resident += view.deployment.blind()
     for note in view.notes():
-        print(json.dumps(json_text(note), ensure_ascii=False).strip('"'), file=sys.stderr)
+        streams.say(json.dumps(json_text(note), ensure_ascii=False).strip('"'))

@@ -16,6 +16,7 @@ import os
 import sys
 from dataclasses import asdict, fields
 
+from dualtrack.cli import streams
 from dualtrack.cli.jobresult import Outcome, add_job_arguments, write_result
 from dualtrack.cli.subparsers import Subparsers
 from dualtrack.cli.versions_out import TABULAR, add_out_argument, write_versions
@@ -102,11 +103,11 @@ def table(tally: Tally) -> str:
 def _report(arguments: argparse.Namespace, view: SetView, tally: Tally) -> int:
     drives = view.deployment.drives
     for stranger in sorted({name for drive in drives for name in drive.strangers()}):
-        print(f"not a bucket: {json.dumps(json_text(stranger))}", file=sys.stderr)
+        streams.say(f"not a bucket: {json.dumps(json_text(stranger))}")
     for line in view.notes() if len(drives) > 1 else ():
-        print(json.dumps(json_text(line), ensure_ascii=False).strip('"'), file=sys.stderr)
+        streams.say(json.dumps(json_text(line), ensure_ascii=False).strip('"'))
     for problem in tally.problems:
-        print(f"unreadable: {problem.reason}: {json.dumps(json_text(problem.message))}", file=sys.stderr)
+        streams.say(f"unreadable: {problem.reason}: {json.dumps(json_text(problem.message))}")
     counted_only = arguments.format == "summary"
     failing = [problem for problem in tally.problems if problem.transient or not counted_only]
     message = "complete"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from dualtrack.cli.numbers import whole
 from dualtrack.cli.subparsers import Subparsers
 from dualtrack.cli.tasks import add_task_arguments, run_task
 from dualtrack.engine import preflight
@@ -29,8 +30,7 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     parser.add_argument(
         "--concurrency",
-        type=int,
-        choices=range(1, CONCURRENCY_MOST + 1),
+        type=whole(1, CONCURRENCY_MOST),
         metavar="N",
         help="read at most N objects at a time; of this and the pace file's the lower counts. By default one "
         "beside a server or with a pace file, else as many as there are processors, four at most",

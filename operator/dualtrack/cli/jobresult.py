@@ -13,12 +13,15 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from io import FileIO
 from pathlib import Path
 
+from dualtrack.cli import streams
+from dualtrack.cli.numbers import whole
 from dualtrack.engine import marker
 from dualtrack.engine.drive import Drive
 from dualtrack.engine.entries import json_text
-from dualtrack.errors import DualTrackError
+from dualtrack.errors import DualTrackError, IncompleteError, UsageError
 
 MAX_RESULT = 3 * 1024
 MAX_NAMES = 10
@@ -42,10 +45,10 @@ def add_job_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that the operator gives to every Job, of which a verb may need none."""
     parser.add_argument("--run-id", default="", help="name of the run; stands in the result")
     parser.add_argument(
-        "--fence", type=int, default=0, help="number that rises with every run of a migration"
+        "--fence", type=whole(), default=0, help="number that rises with every run of a migration"
     )
     parser.add_argument("--migration-uid", default="", help="UID of the migration that ordered the run")
-    parser.add_argument("--epoch", type=int, default=0, help="epoch of the modes that the servers run in")
+    parser.add_argument("--epoch", type=whole(), default=0, help="epoch of the modes that the servers run in")
     parser.add_argument("--result-file", metavar="FILE", help="where the result goes, one JSON object")
     parser.add_argument(
         "--progress", choices=("none", "json"), default="none", help="report on standard output"
@@ -53,7 +56,10 @@ def add_job_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def write_result(arguments: argparse.Namespace, drive: Drive | None, outcome: Outcome) -> None:
-    """Leave the result where `--result-file` says; without it, nowhere."""
+    """Leave the result where `--result-file` says; without it, nowhere.
+
+    IncompleteError where a success cannot be told. A failure is told by the exit code, too, which stays.
+    """
     if not arguments.result_file:
         return
     names = [json_text(name) for name in outcome.unreadable[:MAX_NAMES]]
@@ -79,17 +85,36 @@ def write_result(arguments: argparse.Namespace, drive: Drive | None, outcome: Ou
         else:
             break
     # In place, not by a rename: the termination message is a file that is mounted into the container.
-    descriptor = os.open(arguments.result_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
     try:
-        os.write(descriptor, data)
-    finally:
-        os.close(descriptor)
+        with _opened(arguments.result_file) as file:
+            file.write(data)
+    except OSError as error:
+        message = (
+            f"--result-file {arguments.result_file} cannot be written ({error.strerror}); "
+            f"the run ended with {outcome.exit_code}: {outcome.message}"
+        )
+        arguments.result_file = None  # told once is enough
+        if outcome.ok:
+            raise IncompleteError(message) from error
+        streams.say(f"dualtrack: {message}")
+
+
+def _opened(path: str) -> FileIO:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+    return FileIO(os.open(path, flags, 0o644), "w")
 
 
 def clear_result(arguments: argparse.Namespace) -> None:
     """Empty the result of an earlier run, so that it cannot pass for this one's."""
-    if getattr(arguments, "result_file", None):
-        os.close(os.open(arguments.result_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644))
+    if not getattr(arguments, "result_file", None):
+        return
+    try:
+        _opened(arguments.result_file).close()
+    except OSError as error:
+        path, arguments.result_file = arguments.result_file, None
+        raise UsageError(
+            f"--result-file {path}: {error.strerror}; name a file in a directory that is there and writable"
+        ) from error
 
 
 def write_failure(arguments: argparse.Namespace, error: DualTrackError) -> None:

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from dualtrack.cli import cycles
+from dualtrack.cli import cycles, streams
 from dualtrack.engine.browse.keys import Browsed
 from dualtrack.engine.browse.together import Together
 from dualtrack.engine.entries import rfc3339
@@ -59,7 +59,7 @@ def looking(arguments: argparse.Namespace) -> Iterator[Browsed]:
         sys.stdout.flush()
         undecided, notes = together.troubles()
     for line in (*notes, *(f"undecided: {each}" for each in undecided)):
-        print(printable(line), file=sys.stderr)
+        streams.say(printable(line))
     if undecided:
         raise IncompleteError(f"{len(undecided)} things cannot be decided: {undecided[0]}")
 

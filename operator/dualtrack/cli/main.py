@@ -20,9 +20,10 @@ from collections.abc import Sequence
 from types import ModuleType
 
 import dualtrack.cli
+from dualtrack.cli import streams
 from dualtrack.cli.jobresult import clear_result, write_failure
 from dualtrack.cli.subparsers import Subparsers
-from dualtrack.errors import DualTrackError
+from dualtrack.errors import DualTrackError, OutputError
 
 COMMANDS = ("operator", "gateway", "config", "bench")
 _VERB = "engine_"
@@ -45,6 +46,7 @@ def parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="dualtrack", description="Move an object store's metadata, with proof."
     )
+    top.add_argument("--version", action="version", version=f"dualtrack {dualtrack.__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name in COMMANDS:
         module = f"dualtrack.cli.{name}"
@@ -70,22 +72,37 @@ def _add_command(commands: Subparsers, name: str, module: ModuleType) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. Errors of ours end with their own exit code; others are bugs and show where."""
+    """Run one command. Errors of ours, and those of a file with a name, end with a message and an exit code;
+    others are bugs and show where.
+    """
+    streams.prepare()
     given = list(sys.argv[1:] if arguments is None else arguments)
     parsed = parser(given).parse_args(given)
+    code = 0
     try:
         clear_result(parsed)
-        return int(parsed.run(parsed))
+        code = int(parsed.run(parsed))
+        sys.stdout.flush()
+    except OutputError as error:
+        # `dualtrack engine inventory | head`: nothing is wrong, and nobody reads a message.
+        return _failed(parsed, error) if not error.reader_gone else code
     except DualTrackError as error:
-        write_failure(parsed, error)
-        print(f"dualtrack: {error}", file=sys.stderr)
-        return error.exit_code
-    except BrokenPipeError:
-        # `dualtrack engine inventory | head`: nothing is wrong, and nobody reads a traceback.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return _failed(parsed, error)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        return _failed(parsed, DualTrackError(f"{os.fsdecode(error.filename)}: {error.strerror}"))
     except KeyboardInterrupt:
         return _INTERRUPTED
+    finally:
+        streams.give_up_output()
+    return code
+
+
+def _failed(parsed: argparse.Namespace, error: DualTrackError) -> int:
+    write_failure(parsed, error)
+    streams.say(f"dualtrack: {error}")
+    return error.exit_code
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
-from dualtrack.cli import cycles
+from dualtrack.cli import cycles, streams
 from dualtrack.cli.jobresult import Outcome, add_job_arguments, write_result
 from dualtrack.cli.named import add_place_arguments, places
 from dualtrack.engine.drive import Drive
@@ -28,9 +28,9 @@ from dualtrack.engine.owner import OwnerSettings
 from dualtrack.engine.owner_api import OwnerApi
 from dualtrack.engine.progress import ProgressReport
 from dualtrack.engine.session import connect
-from dualtrack.engine.stores.location import locate
+from dualtrack.engine.stores.location import locate, require_store
 from dualtrack.engine.task import Task
-from dualtrack.errors import DriveError, DualTrackError, UsageError
+from dualtrack.errors import DriveError, DualTrackError, IncompleteError, OutputError
 
 Work = Callable[[Task], None]
 SWITCH_SECONDS = 0.000_5
@@ -92,6 +92,10 @@ def run_task(
                 together(tasks)
             for task in tasks:
                 task.report(task.scanned, task.committed, task.total)
+    except OutputError as error:
+        # In the middle of the work, which is cut off by it: that nobody reads makes this no success.
+        leave(arguments, named[0][0], tasks, str(error), error.exit_code)
+        raise IncompleteError(str(error)) from error
     except DualTrackError as error:
         leave(arguments, named[0][0], tasks, str(error), error.exit_code)
         raise
@@ -132,8 +136,8 @@ def _task(
 ) -> Iterator[Task]:
     stopped = bool(getattr(arguments, "server_stopped", False))
     location = locate(store, drive.path)
-    if not (arguments.client_only or terms.creates or location.exists()):
-        raise UsageError(f"--store {location}: there is no store; migrate makes one")
+    if not (arguments.client_only or terms.creates):
+        require_store(location)
     with ExitStack() as stack:
         owner = stack.enter_context(
             connect(
@@ -252,14 +256,15 @@ def leave(
     """The result for the operator, and a line a drive for whoever reads along."""
     counts: Counter[str] = Counter()
     dry_run = any(task.dry_run for task in tasks)
+    lines: list[str] = []
     for task in tasks:
         counts.update(task.counts)
         _tell_anchor(task)
         if warning := task.notes.get("warning"):
-            print(f"dualtrack: warning: {warning}", file=sys.stderr)
+            streams.say(f"dualtrack: warning: {warning}")
         if code == 0 and arguments.progress != "json":
             where = f" {task.drive.path}" if len(tasks) > 1 else ""
-            print(f"{arguments.verb}{where}: {_told(task.notes, task.counts, dry_run)}")
+            lines.append(f"{arguments.verb}{where}: {_told(task.notes, task.counts, dry_run)}")
     notes = _alike(tasks)
     told = _told(notes, counts, dry_run)
     notes.pop("message", None)
@@ -273,6 +278,8 @@ def leave(
         extra=notes,
     )
     write_result(arguments, drive, outcome)
+    for line in lines:
+        print(line)
 
 
 def _alike(tasks: Sequence[Task]) -> dict[str, object]:

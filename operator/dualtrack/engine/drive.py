@@ -63,7 +63,7 @@ class Drive:
         """Read the drive's identity. DriveError where there is none, or none that can be understood."""
         root = os.fspath(path)
         if not os.path.isdir(root):
-            raise DriveError(f"{root} is no directory: name the directory that the server has as its drive")
+            raise DriveError(f"{root!r} is no directory: name the directory that the server has as its drive")
         for volume in SYSTEM_VOLUMES:
             document = _read_json(root, f"{volume}/format.json")
             if document is not None:

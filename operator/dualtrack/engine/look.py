@@ -17,11 +17,10 @@ from dualtrack.engine.client import OwnerClient
 from dualtrack.engine.digests import Digest
 from dualtrack.engine.rows import Row
 from dualtrack.engine.storelock import share_store
-from dualtrack.engine.stores.location import locate
+from dualtrack.engine.stores.location import locate, require_store
 from dualtrack.engine.stores.opening import open_store
 from dualtrack.engine.stores.protocol import Place, StoreStats
 from dualtrack.engine.summary import Summary
-from dualtrack.errors import UsageError
 
 
 class Look(Protocol):
@@ -63,8 +62,7 @@ def look(
         finally:
             speaker.close()
         return
-    if not location.exists():
-        raise UsageError(f"--store {location}: there is no store; migrate makes one")
+    require_store(location)
     lock = share_store(location.directory)
     try:
         opened = open_store(location, drive_id, reading=True)

@@ -13,6 +13,8 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from dualtrack.errors import OutputError
+
 if TYPE_CHECKING:
     from rich.progress import Progress
 
@@ -79,7 +81,10 @@ class ProgressReport:
                 "elapsed": round(elapsed, 1),
                 **self.extra,
             }
-            print(json.dumps(line, separators=(",", ":")), flush=True)
+            try:
+                print(json.dumps(line, separators=(",", ":")), flush=True)
+            except (OSError, OutputError):
+                self._json = False  # nobody reads along any more; that stops no work
 
 
 def _bar() -> Progress:

@@ -64,11 +64,24 @@ class Location:
                 return True
 
 
+def require_store(location: Location) -> None:
+    """UsageError where no store is there: whoever opens one to own it would make it."""
+    if not location.exists():
+        raise UsageError(f"--store {location}: there is no store; migrate makes one")
+
+
 def locate(store: str, drive: str | None = None) -> Location:
     """Raises `UsageError` where the words make no store, or another kind of store lies there."""
     if store.partition("://")[0] in _SCHEMES:
         return _database(store, drive)
+    if "://" in store:
+        raise UsageError(
+            f"--store {store.partition('://')[0]}://…: no such kind of store; it is DIR, rocksdb:DIR or "
+            "postgresql://…"
+        )
     wanted = store.removeprefix(_ROCKSDB)
+    if not store:
+        raise UsageError("--store is empty; name the store's directory")
     rocksdb = _is_rocksdb(wanted)
     lmdb = os.path.isfile(os.path.join(wanted, DATA_FILE))
     if rocksdb and lmdb:
