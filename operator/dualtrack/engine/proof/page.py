@@ -33,8 +33,8 @@ def page(report: Report | DeploymentReport) -> str:
     head = report.head
     buckets = sorted(head["buckets"], key=lambda each: -each["objects"])
     listed = _of_clients(buckets)
-    return _template("page.html").substitute(
-        _header(report),
+    body = _template("drive_body.html").substitute(
+        root=html.escape(report.root),
         tiles=_tiles(report, listed),
         objects_chart=_bars(listed, "objects", "{:,}".format),
         bytes_chart=_bars(listed, "bytes", human),
@@ -50,13 +50,14 @@ def page(report: Report | DeploymentReport) -> str:
         problems=_problems(head),
         ranges=_range_rows(report),
     )
+    return _framed(report, body)
 
 
 def _deployment(report: DeploymentReport) -> str:
     wrong = [part for part in report.parts if part.verdict != "Equal" or part.head["quarantine"]]
     missing = [_name(each) for each in report.head["missing"]]
-    return _template("deployment.html").substitute(
-        _header(report),
+    body = _template("deployment_body.html").substitute(
+        root=html.escape(report.root),
         drives="".join(map(_drive_row, report.parts)),
         missing=_list("Not in this report", missing),
         problems="".join(
@@ -64,6 +65,7 @@ def _deployment(report: DeploymentReport) -> str:
             for part in wrong
         ),
     )
+    return _framed(report, body)
 
 
 def _drive_row(part: Report) -> str:
@@ -81,19 +83,21 @@ def _drive_row(part: Report) -> str:
     )
 
 
-def _header(report: Report | DeploymentReport) -> dict[str, str]:
+def _framed(report: Report | DeploymentReport, body: str) -> str:
+    """What both kinds of page have: head, style, and whose verdict this is."""
     signature = report.signature
-    return {
-        "style": _resource("page.css"),
-        "tone": _TONES.get(report.verdict, "doubt"),
-        "verdict": html.escape(report.verdict),
-        "meaning": html.escape(_VERDICTS.get(report.verdict, "")),
-        "time": html.escape(report.head["time"]),
-        "root": html.escape(report.root),
-        "signed": html.escape(
+    return _template("frame.html").substitute(
+        style=_resource("page.css"),
+        tone=_TONES.get(report.verdict, "doubt"),
+        verdict=html.escape(report.verdict),
+        meaning=html.escape(_VERDICTS.get(report.verdict, "")),
+        time=html.escape(report.head["time"]),
+        root=html.escape(report.root),
+        signed=html.escape(
             f"{signature['algorithm']}, key {signature['keyID']}" if signature else "not signed"
         ),
-    }
+        body=body,
+    )
 
 
 def _template(name: str) -> Template:
