@@ -115,6 +115,11 @@ def _report(arguments: argparse.Namespace, view: SetView, tally: Tally) -> int:
         message = f"{len(failing)} files or directories of {', '.join(arguments.drive)} could not be read"
     elif blind := list(view.deployment.blind()) if len(drives) > 1 else []:
         message = "; ".join(blind)
+    elif not counted_only and (held := [drive.path for drive in drives if drive.held]):
+        message = (
+            f"{', '.join(held)}: cleanup has taken the metadata files, so the store alone knows the objects; "
+            "see dualtrack engine ls and export"
+        )
     code = 0 if message == "complete" else IncompleteError.exit_code
     write_result(arguments, drives[0], _outcome(drives[0], tally, message, code))
     if code:

@@ -70,6 +70,8 @@ def run(arguments: argparse.Namespace) -> int:
         pace = Pace(arguments.pace_file, task.owner.meta(META), counted=last_count(task.owner))
         with task.recorded("migrate", "", required=False):
             Sweep(task, pace, accepted, arguments.concurrency).run()
-        task.notes["message"] = f"swept {task.drive.path}: {task.counts['applied']} rows written"
+        done = f"swept {task.drive.path}: {task.counts['applied']} rows written"
+        read = f"{task.drive.path} has {task.counts['scanned']} objects to bring into {task.store_dir}"
+        task.notes["message"] = read if task.dry_run else done
 
     return run_task(arguments, work, locked=False, creates=True)

@@ -7,6 +7,7 @@ the exit code says whether that is good. Several drives make one report, with a 
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -58,6 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     for name in ("drive", "out"):
         if not getattr(arguments, name):
             raise UsageError(f"--{name} is missing; {_MORE}")
+    _require_writable(arguments)
     parts: list[Report] = []
     made: list[str] = []
 
@@ -81,6 +83,17 @@ def run(arguments: argparse.Namespace) -> int:
     if len(parts) > 1 and arguments.progress != "json":
         print(f"report: Equal on {len(parts)} drives, root {made[0]}")
     return code
+
+
+def _require_writable(arguments: argparse.Namespace) -> None:
+    """UsageError now, and not after hours of reading, where the report could not be signed or left."""
+    folder = Path(arguments.out).absolute().parent
+    if not os.access(folder, os.W_OK | os.X_OK) or Path(arguments.out).is_dir():
+        raise UsageError(
+            f"--out {arguments.out}: no file can be made there; name one in a writable directory"
+        )
+    if arguments.sign_key:
+        signing.sign("", arguments.sign_key)
 
 
 def _whole(tasks: Sequence[Task], parts: Sequence[Report]) -> Report | DeploymentReport:

@@ -77,7 +77,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     streams.prepare()
     given = list(sys.argv[1:] if arguments is None else arguments)
-    parsed = parser(given).parse_args(given)
+    top = parser(given)
+    parsed, unknown = top.parse_known_args(given)
+    if unknown:
+        named = " ".join(filter(None, (getattr(parsed, name, None) for name in ("command", "verb", "step"))))
+        top.error(f"unrecognized arguments: {' '.join(unknown)}; see: dualtrack {named} --help")
     code = 0
     try:
         clear_result(parsed)

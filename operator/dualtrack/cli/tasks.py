@@ -138,6 +138,8 @@ def _task(
     location = locate(store, drive.path)
     if not (arguments.client_only or terms.creates):
         require_store(location)
+    if location.directory and not location.exists():
+        drive.refuse_among_buckets(location.directory, "--store")
     with ExitStack() as stack:
         owner = stack.enter_context(
             connect(

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from dualtrack.engine import naming
 from dualtrack.engine.marker import CONTROL
-from dualtrack.errors import DriveError
+from dualtrack.errors import DriveError, RefusedError
 
 HELD_FORMAT = "dualtrack-held"
 SYSTEM_VOLUMES = (".rustfs.sys", ".minio.sys")
@@ -57,6 +57,20 @@ class Drive:
     def set_members(self) -> tuple[str, ...]:
         """Ids of the drives that each object of this drive is striped over."""
         return self.sets[self.set_index]
+
+    def refuse_among_buckets(self, path: str, what: str) -> None:
+        """RefusedError where `path` lies on the drive and outside `.dualtrack`: a server lists, heals and
+        deletes what it takes for its own. `what` names it in the message, as `--store` does.
+        """
+        root, inside = os.path.realpath(self.path), os.path.realpath(path)
+        if os.path.commonpath([root, inside]) != root:
+            return
+        if os.path.relpath(inside, root).split(os.sep)[0] != CONTROL:
+            raise RefusedError(
+                f"{what} {path} lies among the buckets of the drive {self.path}, where a server takes it for "
+                "its own and may delete it; name a directory outside the drive, or one in its "
+                f"{CONTROL}"
+            )
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Drive:

@@ -61,6 +61,7 @@ class Record:
 def snapshot(task: Task, directory: str) -> Record:
     """Copy the store to `directory`, replacing an older snapshot there only once the new one is verified."""
     directory = place(directory)
+    task.drive.refuse_among_buckets(directory, "--to")
     _refuse_foreign(task, directory)
     if not task.dry_run:
         task.owner.log.rotate()

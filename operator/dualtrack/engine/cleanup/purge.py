@@ -143,15 +143,16 @@ def _require_snapshot(task: Task, snapshot_dir: str | None, same_device: bool) -
             raise RefusedError("name a verified snapshot of the database's rows with --snapshot DIR")
         snapshot_dir = task.store_dir.rstrip("/") + ".snapshot"
         _require_other_device(task, snapshot_dir, same_device)
-        if not snapshots.is_recent(task, snapshot_dir, verified) and not task.dry_run:
-            snapshots.snapshot(task, snapshot_dir)
+        if not task.dry_run:  # which would make the snapshot first
+            if not snapshots.is_recent(task, snapshot_dir, verified):
+                snapshots.snapshot(task, snapshot_dir)
+            snapshots.require(task, snapshot_dir, verified)
     elif snapshots.lies_on_drive(task, snapshot_dir):
         raise RefusedError(f"the snapshot {snapshot_dir} lies on the drive itself; make one outside it")
     else:
+        snapshots.require(task, snapshot_dir, verified)
         _require_other_device(task, snapshot_dir, same_device)
     task.notes["snapshot"] = snapshot_dir
-    if not task.dry_run:
-        snapshots.require(task, snapshot_dir, verified)
 
 
 def _require_other_device(task: Task, snapshot_dir: str, accepted: bool) -> None:
