@@ -87,6 +87,13 @@ def _compose(text: str, checked: Checked) -> yaml.Node | None:
         hint = "; indent with spaces" if "\\t" in str(error.problem) else ""
         checked.problems.append(Problem(*place, f"is no YAML: {error.problem or error.context}{hint}"))
         return None
+    except yaml.reader.ReaderError as error:
+        before = text[: error.position]
+        place = before.count("\n") + 1, len(before) - before.rfind("\n")
+        checked.problems.append(
+            Problem(*place, f"is no YAML: the character {chr(error.character)!r} may not stand here")
+        )
+        return None
     except (yaml.YAMLError, RecursionError) as error:
         checked.problems.append(Problem(1, 1, f"is no YAML: {' '.join(str(error).split())[:200]}"))
         return None
@@ -138,7 +145,7 @@ def _value(node: yaml.Node, path: str, checked: Checked, marks: dict[str, yaml.N
 
 def _unknown(path: str, key: str) -> str:
     """With what was probably meant: a name of this place, or the place of this name."""
-    full = f"{path}.{key}" if path else key
+    full = _line(f"{path}.{key}" if path else key) or "this group"
     near = difflib.get_close_matches(key.lower().replace("-", "_"), children(path), 1, 0.6)
     if near:
         return f"{full}: is no setting; did you mean {near[0]}?"
@@ -146,6 +153,11 @@ def _unknown(path: str, key: str) -> str:
     if elsewhere:
         return f"{full}: does not belong here; it is {_through(elsewhere[0], key)}"
     return f"{full}: is no setting; here may stand: {', '.join(children(path))}"
+
+
+def _line(name: str) -> str:
+    """Whatever somebody wrote as a name, in one line that moves no cursor."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in name)
 
 
 def _through(path: str, key: str) -> str:
