@@ -24,6 +24,7 @@ from dtlab import minio as lab
 from dtlab.shell import LabError
 
 CUSTOMER_KEY = "x-amz-server-side-encryption-customer-algorithm"
+STAGING = ".minio.sys/tmp/"
 SKIPPED = "odd-xldir2"
 """Its two keys are spellings of one directory (see tests/data/README.md)."""
 
@@ -42,7 +43,9 @@ def test_minio_refuses_what_is_held_and_serves_what_was_restored(
     with pytest.raises(LabError, match="ended with"), lab.running(whole.drive, log=log):
         pass
     assert whole.metas() == []
-    assert {path: held[path] for path in whole.files()} == whole.files()
+    # A start that fails has still begun to empty the staging area, sometimes not to its end.
+    left = {path: content for path, content in whole.files().items() if not path.startswith(STAGING)}
+    assert left == {path: held[path] for path in left}
     whole.run(lambda task: snapshot.snapshot(task, str(tmp_path / "copy")))
     whole.run(lambda task: purge(task, str(tmp_path / "copy"), same_device=True), now=later)
     whole.run(remove_directories, now=later)
