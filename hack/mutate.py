@@ -24,7 +24,9 @@ ROOT = Path(__file__).resolve().parents[1]
 SWEEP = "tests/unit/engine/sweep"
 CLEANUP = "tests/unit/engine/cleanup"
 NAMED = f"{CLEANUP}/test_named_hazards.py"
+WAY = f"{CLEANUP}/test_hazards_of_the_way.py"
 OWNER = "tests/unit/engine/test_owner.py"
+SAMPLING = "tests/unit/engine/test_sampling.py"
 LMDB = "tests/unit/stores/test_lmdb_file.py"
 CONTROL = "tests/unit/engine/test_control_files.py"
 READERS = "tests/unit/stores/test_stale_readers.py"
@@ -100,7 +102,14 @@ MUTATIONS = (
         "judging.py",
         "return Verdict.RESIDENT if without and seen.entry is None else Verdict.MISSING_FILE",
         "return Verdict.RESIDENT",
-        "tests/unit/engine/test_judging.py",
+        f"{WAY}::test_a_source_that_was_not_durable",
+    ),
+    Mutation(
+        "H8 kept",
+        "departed.py",
+        "        deleted.keep_rows_of(task, [(row.bucket, row.key) for row in part])\n",
+        "",
+        f"{WAY}::test_a_lost_file_that_a_sweep_took_for_deleted_comes_back_from_its_row",
     ),
     Mutation(
         "H9",
@@ -135,7 +144,14 @@ MUTATIONS = (
         "sampling.py",
         "first = turn * self.ppm",
         "first = 0",
-        "tests/unit/engine/test_sampling.py",
+        f"{SAMPLING}::test_the_rounds_of_a_seed_look_at_each_object_once",
+    ),
+    Mutation(
+        "H12 first keys",
+        "sampling.py",
+        "hashlib.blake2b(data, digest_size=8, key=key).digest()",
+        "data[-8:]",
+        f"{SAMPLING}::test_defects_at_the_end_are_met_like_those_at_the_start",
     ),
     Mutation(
         "H13",
@@ -226,7 +242,8 @@ MUTATIONS = (
         "verify.py",
         "if since := self.repairs - before:",
         "if since := 0:",
-        "tests/unit/engine/repair",
+        "tests/unit/engine/repair/test_repair.py"
+        "::test_a_repair_is_told_by_the_next_verification_and_by_no_later_one",
     ),
     Mutation(
         "H24",
@@ -240,14 +257,28 @@ MUTATIONS = (
         "put_back.py",
         "                times=(row.mtime_ns, row.mtime_ns),\n",
         "",
-        f"{CLEANUP}/test_beside_a_server.py",
+        f"{WAY}::test_what_was_purged_comes_back_with_mode_owner_and_time",
+    ),
+    Mutation(
+        "H25 mode",
+        "put_back.py",
+        "mode=row.mode,",
+        "mode=0o644,",
+        f"{WAY}::test_what_was_purged_comes_back_with_mode_owner_and_time",
+    ),
+    Mutation(
+        "H25 owner",
+        "put_back.py",
+        "owner=(row.uid, row.gid),",
+        "owner=(0, 0),",
+        f"{WAY}::test_what_was_purged_comes_back_with_mode_owner_and_time",
     ),
     Mutation(
         "H26",
         "rehearse.py",
         'if wrong := task.counts["different"]:',
         "if wrong := 0:",
-        f"{CLEANUP}/test_rehearse.py",
+        f"{CLEANUP}/test_rehearse.py::test_a_row_that_would_not_come_back_is_named",
     ),
     Mutation(
         "H27",
@@ -261,14 +292,21 @@ MUTATIONS = (
         "naming.py",
         'DIRECTORY_SUFFIX = "__XLDIR__"',
         'DIRECTORY_SUFFIX = "__XLDIR_"',
-        "tests/unit/engine/test_walk.py",
+        "tests/unit/engine/test_walk.py::test_keys_may_look_like_the_servers_own_names",
+    ),
+    Mutation(
+        "H28 old file",
+        "metafile.py",
+        'found = self.read(directory + b"/" + _LEGACY, dir_fd)',
+        "found = None",
+        f"{WAY}::test_odd_objects_go_the_whole_way_and_back",
     ),
     Mutation(
         "F1",
         "cleanup/hold.py",
         "    identity.hold_identity(task)\n",
         "",
-        f"{CLEANUP}/test_crash_states.py::test_the_whole_way_survives_a_power_cut_anywhere",
+        f"{WAY}::test_no_stock_server_starts_on_a_drive_before_its_first_file_moves",
     ),
     Mutation(
         "F2",
@@ -366,7 +404,7 @@ MUTATIONS = (
         "cleanup/directories.py",
         'if task.dry_run or files.remove_directory(f"{root}/{path}"):',
         "if True:",
-        f"{CLEANUP}/test_round_trip.py",
+        f"{WAY}::test_inodes_are_saved_only_with_their_directories",
     ),
     Mutation(
         "lowered ratio",
@@ -376,11 +414,18 @@ MUTATIONS = (
         f"{OWNER}::test_less_on_the_dual_track_or_another_epoch_ends_trust",
     ),
     Mutation(
+        "deletion limit",
+        "departed.py",
+        "accepted.limit(bucket, allowed(rows[bucket]))",
+        "accepted.limit(bucket, MOST)",
+        f"{SWEEP}/test_deleted.py::test_a_small_bucket_that_lost_more_than_half_stops_the_sweep",
+    ),
+    Mutation(
         "departed rows",
         "stores/decide.py",
         "if sweeping and before.row.origin is RowOrigin.KV and before.row.generation >= trust:",
         "if False:",
-        CONTRACT,
+        f"{CONTRACT}::test_a_sweep_never_replaces_what_only_the_store_holds",
     ),
     Mutation(
         "damaged mark",
@@ -431,7 +476,8 @@ MUTATIONS = (
         "objects/opening.py",
         "        if self.owner is not None:\n            # Its lock says",
         "        self.fs.trash.clear()\n        if self.owner is not None:\n            # Its lock says",
-        "tests/unit/objects/test_modes.py",
+        "tests/unit/objects/test_modes.py"
+        "::test_a_server_that_starts_beside_a_living_one_leaves_its_uploads_alone",
     ),
     Mutation(
         "marker before purge",

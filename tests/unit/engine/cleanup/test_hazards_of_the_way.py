@@ -1,0 +1,164 @@
+"""Hazards that only a drive on its whole way shows: what goes, when, and what comes back."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import old_forms
+from dualtrack.engine import deleted, snapshot
+from dualtrack.engine.cleanup import hold as holding
+from dualtrack.engine.cleanup.directories import remove_directories
+from dualtrack.engine.cleanup.hold import hold
+from dualtrack.engine.cleanup.purge import purge
+from dualtrack.engine.drive import HELD_FORMAT, Drive
+from dualtrack.engine.formats import xlmeta
+from dualtrack.engine.inventory import count_inodes
+from dualtrack.engine.judging import Verdict
+from dualtrack.engine.ledger import ledger
+from dualtrack.engine.objects.types import Attributes
+from dualtrack.engine.restore import restore
+from dualtrack.engine.rows import RowState
+from dualtrack.engine.verify import Verification
+from dualtrack.errors import DifferenceError
+from layers import Body, new_drive, opened
+
+Copy = Callable[[Path], Any]
+BUCKET, KEY = "anon", "latin1"
+
+
+@pytest.fixture
+def bench(copies: Copy, migrated_tiny: Path) -> Any:
+    return copies(migrated_tiny)
+
+
+def purged(bench: Any, copy: Path) -> None:
+    """Held, copied and purged: from here on only rows know the objects."""
+    bench.run(hold)
+    bench.run(lambda task: snapshot.snapshot(task, str(copy)))
+    bench.run(lambda task: purge(task, str(copy), same_device=True))
+    assert bench.metas() == []
+    assert bench.held() == 0
+
+
+def test_no_stock_server_starts_on_a_drive_before_its_first_file_moves(
+    bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F1: one that did would take objects without `xl.meta` for dangling, and delete them."""
+    identity = bench.drive / ".minio.sys" / "format.json"
+    before, move = identity.read_bytes(), holding._move
+    moved: list[int] = []
+
+    def watched(root: str, moving: Any) -> None:
+        assert json.loads(identity.read_bytes())["format"] == HELD_FORMAT
+        assert Drive.open(bench.drive).held
+        moved.append(len(moving))
+        move(root, moving)
+
+    monkeypatch.setattr(holding, "_move", watched)
+    bench.run(hold)
+    assert sum(moved) == bench.held() > 0
+    bench.run(restore)
+    assert identity.read_bytes() == before
+
+
+def test_a_source_that_was_not_durable(bench: Any) -> None:
+    """H8: the row has what a power cut took from the file system. It is told, and no verb follows it."""
+    path = bench.drive / BUCKET / KEY / "xl.meta"
+    data = path.read_bytes()
+    path.unlink()
+    path.parent.rmdir()
+    for verb in (lambda task: Verification(task).run(), hold):
+        with pytest.raises(DifferenceError, match=f"{BUCKET}/{KEY}"):
+            bench.run(verb)
+    assert bench.held() == 0
+    with bench.task() as task:
+        (row,) = task.owner.get_many([(BUCKET, KEY)])
+        assert (row.state, row.data) == (RowState.PRESENT, data)
+        with pytest.raises(DifferenceError):
+            Verification(task).run()
+        assert task.counts[Verdict.MISSING_FILE] == 1
+
+
+def test_a_lost_file_that_a_sweep_took_for_deleted_comes_back_from_its_row(bench: Any) -> None:
+    """H8, one step on: a sweep cannot tell a loss from a deletion, so the value is kept before it goes."""
+    path = bench.drive / BUCKET / KEY / "xl.meta"
+    data = path.read_bytes()
+    path.unlink()
+    path.parent.rmdir()
+    bench.migrate()
+    with bench.task() as task:
+        (row,) = task.owner.get_many([(BUCKET, KEY)])
+        assert row.state is RowState.TOMBSTONE
+        deleted.give_back(task, [(BUCKET, KEY)])
+    assert path.read_bytes() == data
+    bench.run(lambda task: Verification(task).run())
+
+
+def test_what_was_purged_comes_back_with_mode_owner_and_time(bench: Any, tmp_path: Path) -> None:
+    """H25: nothing of the old files is left to take these from."""
+    for number, name in enumerate(bench.metas()):
+        path = bench.drive / name / "xl.meta"
+        path.chmod(0o600 + 0o004 * (number % 2))
+        os.chown(path, 1000 + number, 2000 + number)
+        os.utime(path, ns=(1_600_000_000_000_000_000 + number,) * 2)
+    bench.migrate()
+    before = bench.files()
+    purged(bench, tmp_path / "copy")
+    bench.run(restore)
+    assert bench.files() == before
+
+
+def test_inodes_are_saved_only_with_their_directories(bench: Any, tmp_path: Path) -> None:
+    """F10: the purge frees a file's inode; an object's directory costs another one, until it goes, too."""
+
+    def inodes() -> int:
+        drive = Drive.open(bench.drive)
+        counted = sum(count_inodes(drive, bucket) for bucket in drive.buckets())
+        told = bench.run(ledger).counts
+        assert counted == told["inodes"] - told["controlInodes"]
+        return counted
+
+    files, directories, before = len(bench.metas()), len(bench.directories()), inodes()
+    purged(bench, tmp_path / "copy")
+    assert inodes() == before - files
+    removed = bench.run(remove_directories).counts["removed"]
+    assert removed > 0
+    assert inodes() == before - files - removed
+    assert len(bench.directories()) == directories - removed
+
+
+def test_odd_objects_go_the_whole_way_and_back(copies: Copy, tmp_path: Path) -> None:
+    """H28, what others forgot: directory objects, null versions, lone delete markers, old forms, objects
+    under objects, and keys that look like the server's own names.
+    """
+    drive = new_drive(tmp_path / "odd")
+    with opened(drive, "fs/0") as layer:
+        layer.create_bucket("bucket")
+        for key in ("directory/", "o", "o/under", "xl.meta", "p/xl.meta", "part.1"):
+            layer.put("bucket", key, Body(key.encode()), Attributes())
+        layer.put("bucket", "o/null", Body(b"null"), Attributes())
+        layer.set_versioning("bucket", "Enabled")
+        layer.put("bucket", "o/null", Body(bytes(200_000)), Attributes())
+        layer.delete("bucket", "lone")
+    for name in ("minio-1.3-tiered-purged-free", "minio-1.0", "rustfs-positions"):
+        (drive / "bucket" / name).mkdir()
+        (drive / "bucket" / name / "xl.meta").write_bytes((old_forms.FOLDER / name).read_bytes())
+    (drive / "bucket" / "old").mkdir()
+    (drive / "bucket" / "old" / "xl.json").write_bytes((old_forms.FOLDER / "xl-json").read_bytes())
+    lone = xlmeta.decode((drive / "bucket" / "lone" / "xl.meta").read_bytes())
+    assert [version.kind.name for version in lone.versions] == ["DELETE_MARKER"]
+    bench = copies(drive)
+    bench.migrate()
+    before, objects = bench.tree(), len(bench.metas())
+    assert objects == 12
+    purged(bench, tmp_path / "copy")
+    bench.run(remove_directories)
+    assert bench.run(restore).counts["restored"] == objects
+    assert bench.tree() == before
+    bench.run(lambda task: Verification(task).run())
