@@ -40,6 +40,7 @@ class Mending:
     task: Task
     known: dict[str, Quarantined]
     unread: int = 0
+    first_unread: list[str] = field(default_factory=list)
     tried: set[Place] = field(default_factory=set)
     began: str = ""
 
@@ -97,6 +98,7 @@ class Mending:
         name = "/".join(place)
         if problem is not None and problem.transient:
             self.unread += 1
+            self.first_unread = [*self.first_unread, f"{name}: {problem.reason}"][:3]
             self.task.name(f"{name}: {problem.reason}")
             return
         told = "it has no file" if problem is None else f"its file cannot be used ({problem.message})"

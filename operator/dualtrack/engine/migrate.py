@@ -51,6 +51,7 @@ class Sweep:
     requeue: set[Place] = field(default_factory=set)
     damaged: set[Place] = field(default_factory=set)
     mending: Mending = field(init=False)
+    first_unread: list[str] = field(default_factory=list)
 
     def run(self) -> None:
         """One pass, or the rest of one. `IncompleteError` where something stayed unread."""
@@ -115,6 +116,7 @@ class Sweep:
                 puts.append(self._set_aside(generation, problem, None, meta))
             elif not problem.vanished:
                 unread += 1
+                self.first_unread = [*self.first_unread, f"{problem.path}: {problem.reason}"][:3]
                 self.task.name(f"{problem.path}: {problem.reason}")
         count = len(puts) + len(sealed)
         self.state = replace(
@@ -251,9 +253,12 @@ class Sweep:
     def _require_read(self) -> None:
         if unread := self.state.unread + self.mending.unread:
             self._forget_cursor()
+            # Not those that an earlier run met before it was cut off: of them the number is kept.
+            first = "; ".join([*self.first_unread, *self.mending.first_unread][:3])
             raise IncompleteError(
-                f"{unread} directories or files of {self.task.drive.path} could not be read; nothing was "
-                "deleted for that, and the sweep does not count as complete: mend them and run migrate again"
+                f"{unread} directories or files of {self.task.drive.path} could not be read"
+                f"{first and f' ({first})'}; nothing was deleted for that, and the sweep does not count as "
+                "complete: mend them and run migrate again"
             )
 
     def _forget_cursor(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 import old_forms
+import strace
 from dualtrack.engine import deleted, snapshot
 from dualtrack.engine.cleanup import hold as holding
 from dualtrack.engine.cleanup.directories import remove_directories
@@ -25,7 +27,7 @@ from dualtrack.engine.objects.types import Attributes
 from dualtrack.engine.restore import restore
 from dualtrack.engine.rows import RowState
 from dualtrack.engine.verify import Verification
-from dualtrack.errors import DifferenceError
+from dualtrack.errors import DifferenceError, IncompleteError
 from layers import Body, new_drive, opened
 
 Copy = Callable[[Path], Any]
@@ -112,6 +114,27 @@ def test_what_was_purged_comes_back_with_mode_owner_and_time(bench: Any, tmp_pat
     purged(bench, tmp_path / "copy")
     bench.run(restore)
     assert bench.files() == before
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+def test_a_sweep_over_a_directory_of_which_the_kernel_gives_half(bench: Any) -> None:
+    """H13, with the real command line and whichever reader it has: names came, then EIO."""
+    directory = bench.drive / BUCKET
+    for number in range(1_500):
+        (directory / f"{number:060}").mkdir()
+    (directory / KEY / "xl.meta").unlink()
+    (directory / KEY).rmdir()
+    failing = ("-P", str(directory), "-e", "trace=getdents64", "-e", "inject=getdents64:error=EIO:when=2+")
+    done = strace.traced(strace.command(bench, "migrate"), *failing)
+    assert done.returncode == IncompleteError.exit_code, done.stderr
+    assert f"could not be read ({BUCKET}: EIO); nothing was deleted" in done.stderr
+    with bench.task() as task:
+        (row,) = task.owner.get_many([(BUCKET, KEY)])
+    assert row.state is RowState.PRESENT
+    assert strace.run(strace.command(bench, "migrate")).returncode == 0
+    with bench.task() as task:
+        (row,) = task.owner.get_many([(BUCKET, KEY)])
+    assert row.state is RowState.TOMBSTONE
 
 
 def test_inodes_are_saved_only_with_their_directories(bench: Any, tmp_path: Path) -> None:
