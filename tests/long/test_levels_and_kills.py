@@ -6,9 +6,6 @@ The short form, with fewer cases, is in tests/unit/objects.
 from __future__ import annotations
 
 import random
-import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -58,7 +55,7 @@ def test_answered_writes_survive_kills_at_random(tmp_path: Path, mode: str, leve
     state: State = {writing.key_of(number): None for number in range(7)}
     start = 0
     for _ in range(ROUNDS):
-        open_end = start + answered(drive, mode, level, start, chance.randrange(1, 60))
+        open_end = start + writing.answered_when_killed(drive, mode, start, chance.randrange(1, 60), level)
         for number in range(start, open_end):
             state[writing.key_of(number)] = writing.content_of(number)
         figures = Figures()
@@ -70,20 +67,6 @@ def test_answered_writes_survive_kills_at_random(tmp_path: Path, mode: str, leve
             assert contents(layer) == found
         assert figures.counts["rustfs_consistency_errors_total"] == 0
         state, start = found, open_end + 1
-
-
-def answered(drive: Path, mode: str, level: str, start: int, lines: int) -> int:
-    """How many writes a writer had answered when it was killed."""
-    command = [sys.executable, writing.__file__, str(drive), mode, str(start), level]
-    count = 0
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        for _ in range(lines):
-            assert process.stdout.readline()
-            count += 1
-        process.send_signal(signal.SIGKILL)
-        count += sum(1 for line in process.stdout if line.endswith("\n"))
-    return count
 
 
 def contents(layer: ObjectLayer) -> State:

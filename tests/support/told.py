@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from dualtrack.engine.entries import Entry
+
 Identity = tuple[str, str, str]
 """(bucket, key, version id)"""
 
@@ -30,3 +32,24 @@ def unlisted(oracle: dict[str, Any]) -> set[Identity]:
     """Keys that can be read and that the server's own listing leaves out."""
     pairs = {(u["Bucket"], u["Key"]) for u in oracle["unlisted"] if "error" not in u["head"]}
     return {(bucket, key, "null") for bucket, key in pairs - OTHER_SPELLINGS if bucket != LEFT_OUT}
+
+
+def assert_as_told(identity: Identity, entry: Entry, version: dict[str, Any]) -> None:
+    """All that the API says of this version is in the entry."""
+    assert entry.is_latest is version["IsLatest"], identity
+    moment = version["LastModified"].replace("+00:00", ".000")[:23]
+    assert str(entry.to_json()["lastModified"])[:23] == moment, identity
+    if version["Type"] == "marker":
+        assert entry.kind in ("deleteMarker", "freeVersion"), identity
+        return
+    head = version["head"]
+    assert entry.size == int(head["content-length"]), identity
+    if not entry.etag_sealed:
+        assert entry.etag == head["etag"].strip('"'), identity
+    assert entry.content_type == head.get("content-type"), identity
+    assert entry.storage_class == version["StorageClass"], identity
+    if "error" not in version.get("tags", {"error": "not asked"}):
+        assert dict(entry.tags) == version["tags"], identity
+    shown = {n.removeprefix("x-amz-meta-"): v for n, v in head.items() if n.startswith("x-amz-meta-")}
+    if not any(value.startswith("=?UTF-8?") for value in shown.values()):
+        assert dict(entry.user_metadata) == shown, identity

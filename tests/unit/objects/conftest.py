@@ -1,4 +1,6 @@
-"""Drives of these tests lie in memory where it can hold files: what they ask does not depend on the disk."""
+"""A new drive and a layer on it. They lie in memory where it can hold files: what these tests ask does not
+depend on the disk.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from dualtrack.engine.objects.layer import ObjectLayer
+from layers import new_drive, opened
 
 MEMORY = Path("/dev/shm")
 
@@ -20,3 +25,15 @@ def tmp_path(tmp_path: Path) -> Iterator[Path]:
     path = Path(tempfile.mkdtemp(dir=MEMORY))
     yield path
     shutil.rmtree(path)
+
+
+@pytest.fixture
+def drive(tmp_path: Path) -> Path:
+    return new_drive(tmp_path / "drive")
+
+
+@pytest.fixture
+def layer(drive: Path) -> Iterator[ObjectLayer]:
+    with opened(drive, "fs/0") as layer:
+        layer.create_bucket("bucket")
+        yield layer

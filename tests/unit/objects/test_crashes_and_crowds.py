@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import random
-import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -32,21 +29,6 @@ def prepared(tmp_path: Path, mode: str) -> Path:
     return drive
 
 
-def killed_after(drive: Path, mode: str, start: int, lines: int) -> int:
-    """Kill a writer that has answered `lines` writes or a few more; tell the first that was not answered."""
-    command = [sys.executable, writing.__file__, str(drive), mode, str(start)]
-    answered = 0
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        for _ in range(lines):
-            assert process.stdout.readline()
-            answered += 1
-        process.send_signal(signal.SIGKILL)
-        answered += sum(1 for line in process.stdout if line.endswith("\n"))
-    assert process.returncode == -signal.SIGKILL
-    return start + answered
-
-
 @pytest.mark.parametrize("mode", MODES)
 def test_every_answered_write_survives_kill_9(tmp_path: Path, mode: str) -> None:
     drive = prepared(tmp_path, mode)
@@ -54,7 +36,7 @@ def test_every_answered_write_survives_kill_9(tmp_path: Path, mode: str) -> None
     state: State = {writing.key_of(number): None for number in range(7)}
     start = 0
     for _ in range(4):
-        open_end = killed_after(drive, mode, start, chance.randrange(3, 40))
+        open_end = start + writing.answered_when_killed(drive, mode, start, chance.randrange(3, 40))
         for number in range(start, open_end):
             state[writing.key_of(number)] = writing.content_of(number)
         figures = Figures()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,21 +12,9 @@ from dualtrack.engine.formats.bodies import ObjectBody
 from dualtrack.engine.objects.errors import InvalidKey, KeyTooLong, NoSuchBucket, NoSuchKey
 from dualtrack.engine.objects.layer import ObjectLayer
 from dualtrack.engine.objects.types import Attributes
-from layers import Body, Figures, md5, new_drive, opened
+from layers import Body, Figures, md5, opened
 
 BLOCK = 1024 * 1024
-
-
-@pytest.fixture
-def drive(tmp_path: Path) -> Path:
-    return new_drive(tmp_path / "drive")
-
-
-@pytest.fixture
-def layer(drive: Path) -> Iterator[ObjectLayer]:
-    with opened(drive, "fs/0") as layer:
-        layer.create_bucket("bucket")
-        yield layer
 
 
 def below(path: Path) -> set[str]:

@@ -20,12 +20,7 @@ from dualtrack.engine.objects.errors import (
 from dualtrack.engine.objects.layer import ObjectLayer
 from dualtrack.engine.objects.multipart import MIN_PART
 from dualtrack.engine.objects.types import Attributes, Part, Span, Stored
-from layers import Body, md5, new_drive, opened
-
-
-@pytest.fixture
-def drive(tmp_path: Path) -> Path:
-    return new_drive(tmp_path / "drive")
+from layers import Body, md5, opened
 
 
 @pytest.fixture(params=["fs/0", "fs/1"])

@@ -13,21 +13,9 @@ from crashing import Crasher
 from dualtrack.engine.objects.errors import NoSuchKey, Undecodable
 from dualtrack.engine.objects.layer import ObjectLayer
 from dualtrack.engine.objects.types import Attributes, Span
-from layers import Body, new_drive, opened, sweep
+from layers import Body, opened, sweep
 
 CONTENT = b"part file of an early RustFS ".ljust(2 * 1_048_576 + 333, b"-")
-
-
-@pytest.fixture
-def drive(tmp_path: Path) -> Path:
-    return new_drive(tmp_path / "drive")
-
-
-@pytest.fixture
-def layer(drive: Path) -> Iterator[ObjectLayer]:
-    with opened(drive, "fs/0") as layer:
-        layer.create_bucket("bucket")
-        yield layer
 
 
 def put(drive: Path, name: str, file: str = "xl.meta") -> Path:

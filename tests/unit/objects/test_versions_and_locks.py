@@ -27,12 +27,7 @@ from dualtrack.engine.objects.errors import (
 )
 from dualtrack.engine.objects.layer import ObjectLayer
 from dualtrack.engine.objects.types import Attributes, Span, Stored
-from layers import Body, new_drive, opened
-
-
-@pytest.fixture
-def drive(tmp_path: Path) -> Path:
-    return new_drive(tmp_path / "drive")
+from layers import Body, opened
 
 
 @pytest.fixture

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from dualtrack.engine import confirming
 from dualtrack.engine.formats import xlmeta
 from dualtrack.engine.owner import Owner
 from dualtrack.engine.sampled import SampledVerification, next_sample
@@ -22,19 +20,8 @@ from planting import PLANTS
 from sweepbench import Bench
 
 Place = tuple[str, str]
+pytestmark = pytest.mark.usefixtures("quick")
 EMPTY = xlmeta.encode(xlmeta.empty())
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(confirming, "PAUSE_SECONDS", 0.001)
-
-
-@pytest.fixture
-def owner(bench: Bench) -> Iterator[Owner]:
-    bench.migrate()
-    with bench.owner() as opened:
-        yield opened
 
 
 def look(bench: Bench, owner: Owner, sample: Sample, **changes: object) -> Task:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from dualtrack.engine import confirming
 from dualtrack.engine.formats.versions import Kind
 from dualtrack.engine.lock import DriveLock
 from dualtrack.engine.repair.apply import repair
@@ -20,6 +19,7 @@ from dualtrack.errors import DifferenceError
 from planting import PLANTS
 from sweepbench import Bench
 
+pytestmark = pytest.mark.usefixtures("quick")
 NOW = 1_800_000_000 * 1_000_000_000
 USUAL = Summary(Kind.OBJECT, 1, NOW - 2 * RECENT_NS, 10, "", "STANDARD", True)
 
@@ -41,9 +41,8 @@ def test_what_an_index_entry_says(changes: dict[str, object], stratum: Stratum |
 
 
 def test_a_closer_look_finds_what_the_uniform_sample_leaves_out_and_is_counted_apart(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: Bench,
 ) -> None:
-    monkeypatch.setattr(confirming, "PAUSE_SECONDS", 0.001)
     bench.migrate()
     sample = Sample(20_000, "seed")
     uniform = sample.chooser()
@@ -67,10 +66,7 @@ def test_a_closer_look_finds_what_the_uniform_sample_leaves_out_and_is_counted_a
         assert (told["differences"], sum(wrong for _, wrong in told["strata"].values())) == (0, 1)
 
 
-def test_repaired_objects_are_looked_at_every_time(
-    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(confirming, "PAUSE_SECONDS", 0.001)
+def test_repaired_objects_are_looked_at_every_time(bench: Bench, tmp_path: Path) -> None:
     bench.migrate()
     bench.verify()
     sample = Sample(1, "seed")

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from dualtrack.cli.main import main
-from dualtrack.engine import confirming
 from dualtrack.engine.formats import xlmeta
 from dualtrack.engine.owner import Owner
 from dualtrack.engine.summary import summary
@@ -19,18 +17,7 @@ from planting import PLANTS
 from sweepbench import Bench
 
 Place = tuple[str, str]
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(confirming, "PAUSE_SECONDS", 0.001)
-
-
-@pytest.fixture
-def owner(bench: Bench) -> Iterator[Owner]:
-    bench.migrate()
-    with bench.owner() as opened:
-        yield opened
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 @pytest.fixture

@@ -235,17 +235,22 @@ def test_after_use_kv_the_final_verification_is_clean_and_a_restore_writes_what_
     verified(small, owner)
 
 
+def with_part(bench: Bench, owner: Owner) -> tuple[Row, Path]:
+    """A row whose object's content lies beside its file, and the file that it lies in."""
+    return next(
+        (row, parts[0])
+        for row in owner.scan(None, 5_000)
+        if not row.bucket.startswith(".")
+        and (parts := sorted((bench.drive / row.bucket / row.key).glob("*/part.1")))
+    )
+
+
 def test_use_kv_is_refused_where_the_rows_data_is_gone(bench: Bench) -> None:
     """The file may be all that says where the data of today is."""
     bench.migrate()
     bench.verify()
     with bench.owner() as owner:
-        row, part = next(
-            (row, parts[0])
-            for row in owner.scan(None, 5_000)
-            if not row.bucket.startswith(".")
-            and (parts := sorted((bench.drive / row.bucket / row.key).glob("*/part.1")))
-        )
+        row, part = with_part(bench, owner)
         PLANTS["changed attributes"][0](bench.drive, owner, (row.bucket, row.key))
         part.unlink()
         part.parent.rmdir()
@@ -397,12 +402,7 @@ def test_a_row_whose_data_is_gone_is_not_written_to_a_file(bench: Bench) -> None
     bench.migrate()
     bench.verify()
     with bench.owner() as owner:
-        row, part = next(
-            (row, parts[0])
-            for row in owner.scan(None, 5_000)
-            if not row.bucket.startswith(".")
-            and (parts := sorted((bench.drive / row.bucket / row.key).glob("*/part.1")))
-        )
+        row, part = with_part(bench, owner)
         part.unlink()
         part.parent.rmdir()
         bench.file(row.bucket, row.key).unlink()

@@ -18,7 +18,7 @@ from dualtrack.engine.sets.merge import Deviation
 from dualtrack.engine.sets.topology import group
 from dualtrack.engine.sets.view import DriveSource, SetView
 from dualtrack.errors import DriveError
-from told import LEFT_OUT, Identity, told, unlisted
+from told import LEFT_OUT, assert_as_told, told, unlisted
 
 Pristine = Callable[[str], Path]
 Oracle = Callable[[str], dict[str, Any]]
@@ -59,27 +59,7 @@ def test_every_version_is_there_with_what_the_api_says(case: str, pristine: Pris
     ]
     assert places == sorted(places)
     for identity, version in expected.items():
-        same(identity, entries[identity], version)
-
-
-def same(identity: Identity, entry: Entry, version: dict[str, Any]) -> None:
-    assert entry.is_latest is version["IsLatest"], identity
-    moment = version["LastModified"].replace("+00:00", ".000")[:23]
-    assert str(entry.to_json()["lastModified"])[:23] == moment, identity
-    if version["Type"] == "marker":
-        assert entry.kind in ("deleteMarker", "freeVersion"), identity
-        return
-    head = version["head"]
-    assert entry.size == int(head["content-length"]), identity
-    if not entry.etag_sealed:
-        assert entry.etag == head["etag"].strip('"'), identity
-    assert entry.content_type == head.get("content-type"), identity
-    assert entry.storage_class == version["StorageClass"], identity
-    if "error" not in version.get("tags", {"error": "not asked"}):
-        assert dict(entry.tags) == version["tags"], identity
-    shown = {n.removeprefix("x-amz-meta-"): v for n, v in head.items() if n.startswith("x-amz-meta-")}
-    if not any(value.startswith("=?UTF-8?") for value in shown.values()):
-        assert dict(entry.user_metadata) == shown, identity
+        assert_as_told(identity, entries[identity], version)
 
 
 def test_the_order_of_the_drives_does_not_matter(pristine: Pristine) -> None:
