@@ -92,7 +92,7 @@ class BesideComparison:
         """
         drive = self.drive_id.encode()
         for full, value in self._in_gaps(ROWS, self.rows):
-            row = envelope.unpack(drive, full, value).row
+            row = envelope.unpack_row(drive, full, value)
             if row.state is RowState.TOMBSTONE and row.generation >= self.floor:
                 self.task.counts["absent"] += 1
                 self.task.scanned += 1

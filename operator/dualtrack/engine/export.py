@@ -46,7 +46,7 @@ def exported_lines(owner: OwnerApi, resident: list[str]) -> Iterator[bytes]:
 
 
 def _opened(drive_id: str, packed: PackedRow) -> Row:
-    return envelope.unpack(drive_id.encode(), *packed).row
+    return envelope.unpack_row(drive_id.encode(), *packed)
 
 
 def _versions(rows: Iterable[Row], resident: list[str]) -> Iterator[Entry]:

@@ -27,6 +27,7 @@ _SWITCH = (False, True)
 _FEW = 8
 """Up to which Python is done before a call into the library is prepared."""
 _KEY, _VALUE = itemgetter(0), itemgetter(1)
+_SUMMARY = itemgetter(slice(envelope.INDEX_CHECK, None))
 _Value = TypeVar("_Value")
 
 
@@ -47,9 +48,8 @@ def checked(drive: bytes, fulls: Sequence[bytes], values: Sequence[bytes]) -> li
     """
     joined = b"\0".join(fulls)
     if _sound(drive, joined, b"".join(values), _lengths(values)):
-        summaries = [value[envelope.INDEX_CHECK :] for value in values]
-    else:
-        summaries = envelope.index_summaries(drive, list(zip(fulls, values, strict=True)))
+        return list(zip(_names(joined), map(_SUMMARY, values), strict=True))
+    summaries = envelope.index_summaries(drive, list(zip(fulls, values, strict=True)))
     return list(zip(_names(joined), summaries, strict=True))
 
 

@@ -77,7 +77,7 @@ class Comparing(Reading):
             for full, value in others:
                 if envelope.glance(full, value)[0] == RowState.PRESENT:
                     continue
-                row = envelope.unpack(self._drive, full, value).row
+                row = envelope.unpack_row(self._drive, full, value)
                 if row.state is RowState.TOMBSTONE and row.generation >= floor:
                     found.tombstones += 1
                 else:

@@ -84,6 +84,16 @@ def pack(drive: bytes, full: bytes, row: Row, versions: int, check: int) -> byte
 
 def unpack(drive: bytes, full: bytes, value: bytes) -> Stored:
     """The verified row stored as `value` under `full`. Raises `StoreCorruptError` naming the object."""
+    return Stored(*_opened(drive, full, value))
+
+
+def unpack_row(drive: bytes, full: bytes, value: bytes) -> Row:
+    """The same without what only the store needs: a read at random does this for each row."""
+    return _opened(drive, full, value)[0]
+
+
+def _opened(drive: bytes, full: bytes, value: bytes) -> tuple[Row, int, int]:
+    """The verified row, its versions and the check of its summary."""
     header = value[: _HEADER.size]
     if len(value) < OVERHEAD or header[:2] != _MAGIC:
         raise _damaged(full, "does not begin like a row")
@@ -131,7 +141,7 @@ def unpack(drive: bytes, full: bytes, value: bytes) -> Stored:
         payload,
         _NAMES[name],
     )
-    return Stored(row, versions, check)
+    return row, versions, check
 
 
 def says_the_same(a: bytes, b: bytes) -> bool:

@@ -31,8 +31,8 @@ def full_key(bucket: str, key: str) -> bytes:
 
 
 def split_full(full: bytes) -> tuple[str, str]:
-    bucket, _, key = full.partition(b"\0")
-    return os.fsdecode(bucket), os.fsdecode(key)
+    bucket, _, key = os.fsdecode(full).partition("\0")
+    return bucket, key
 
 
 def acceptable(bucket: str, key: str) -> bool:

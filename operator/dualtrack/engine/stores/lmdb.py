@@ -185,10 +185,12 @@ class _Transaction:
         return self._tables[table].iterate(self._txn, start, inclusive=inclusive)
 
     def names(self, table: str, start: bytes, limit: int, *, inclusive: bool) -> list[bytes]:
-        return self._tables[table].names(self._txn, start, limit, inclusive=inclusive)
+        return self._tables[table].names(
+            self._txn, start, limit, inclusive=inclusive, branched=self._branched()
+        )
 
     def values(self, table: str, first: bytes, count: int) -> list[bytes]:
-        return self._tables[table].values(self._txn, first, count)
+        return self._tables[table].values(self._txn, first, count, branched=self._branched())
 
     def put(self, table: str, key: bytes, value: bytes) -> None:
         self._tables[table].put(self._txn, key, value, self._new_child)
@@ -198,6 +200,10 @@ class _Transaction:
 
     def delete(self, table: str, key: bytes) -> None:
         self._tables[table].delete(self._txn, key)
+
+    def _branched(self) -> bool:
+        """Whether a branch was ever made: the number of children is written together with the first."""
+        return self.get(META, _CHILDREN) is not None
 
     def _new_child(self) -> int:
         """Under which the rest of a long key lies; a meta value counts them."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from itertools import islice, takewhile
 
@@ -58,19 +58,19 @@ class Reading:
         full = keys.full_key(bucket, key)
         with self._read() as txn:
             value = txn.get(ROWS, full)
-        return None if value is None else envelope.unpack(self._drive, full, value).row
+        return None if value is None else envelope.unpack_row(self._drive, full, value)
 
     def get_many(self, places: Sequence[Place]) -> list[Row | None]:
         fulls = [keys.full_key(*each) for each in places]
         with self._read() as txn:
             found = txn.get_many(ROWS, fulls)
         return [
-            envelope.unpack(self._drive, full, found[full]).row if full in found else None for full in fulls
+            envelope.unpack_row(self._drive, full, found[full]) if full in found else None for full in fulls
         ]
 
     def scan(self, after: Place | None, limit: int) -> list[Row]:
         page = self.scan_packed(after, limit)
-        return [envelope.unpack(self._drive, full, value).row for full, value in page]
+        return [envelope.unpack_row(self._drive, full, value) for full, value in page]
 
     def scan_packed(self, after: Place | None, limit: int) -> list[PackedRow]:
         with self._read() as txn:
@@ -103,7 +103,7 @@ class Reading:
                 if generation >= floor and (state == RowState.TOMBSTONE or origin == RowOrigin.KV):
                     continue
                 if generation < bound:
-                    rows.append(envelope.unpack(self._drive, full, value).row)
+                    rows.append(envelope.unpack_row(self._drive, full, value))
                 elif state != RowState.TOMBSTONE:
                     newer[full[: full.find(b"\0")]] += 1
             except StoreCorruptError:
@@ -124,22 +124,29 @@ class Reading:
         return page
 
     def scan_index(self, bucket: str, prefix: str, after: str | None, limit: int) -> list[tuple[str, bytes]]:
-        return checked(self._drive, *self._index_page(bucket, prefix, after, limit))
+        page: list[tuple[str, bytes]] = []
+        with self._read() as txn:
+            for fulls, values in self._index_page(txn, bucket, prefix, after, limit):
+                page += checked(self._drive, fulls, values)
+        return page
 
     def list_index(
         self, bucket: str, prefix: str, after: str | None, limit: int
     ) -> list[tuple[str, Summary]]:
-        return listed(self._drive, *self._index_page(bucket, prefix, after, limit))
+        page: list[tuple[str, Summary]] = []
+        with self._read() as txn:
+            for fulls, values in self._index_page(txn, bucket, prefix, after, limit):
+                page += listed(self._drive, fulls, values)
+        return page
 
     def _index_page(
-        self, bucket: str, prefix: str, after: str | None, limit: int
-    ) -> tuple[list[bytes], list[bytes]]:
-        """Full keys and entries, verified by nobody yet."""
+        self, txn: Transaction, bucket: str, prefix: str, after: str | None, limit: int
+    ) -> Iterator[tuple[list[bytes], list[bytes]]]:
+        """Full keys and entries in parts, verified by nobody yet."""
         within = keys.full_key(bucket, prefix)
         start = max(within, keys.full_key(bucket, after)) if after is not None else within
         inclusive = after is None or start != keys.full_key(bucket, after)
-        with self._read() as txn:
-            return columns(txn, INDEX, start, limit, inclusive=inclusive, within=within)
+        return columns(txn, INDEX, start, limit, inclusive=inclusive, within=within)
 
     def meta(self, name: str) -> bytes | None:
         with self._read() as txn:

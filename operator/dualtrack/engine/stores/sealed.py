@@ -60,7 +60,7 @@ def _soundly_of_one_sweep(drive: bytes, rows: SealedRows) -> bool:
     found = library.library()
     if found is None or not rows.fulls or len(set(rows.fulls)) != len(rows.fulls):
         return False
-    first = envelope.unpack(drive, rows.fulls[0], rows.values[0]).row
+    first = envelope.unpack_row(drive, rows.fulls[0], rows.values[0])
     buckets = {full.partition(b"\0")[0] for full in rows.fulls}
     return (
         first.present

@@ -81,27 +81,31 @@ class Table:
         elif place := self._descend(txn, full, None):
             txn.delete(place, db=self.long)
 
-    def names(self, txn: LmdbTransaction, start: bytes, limit: int, *, inclusive: bool) -> list[bytes]:
-        """See `Columnar`."""
-        found = self._leaves(txn, start, limit, inclusive=inclusive)
+    def names(
+        self, txn: LmdbTransaction, start: bytes, limit: int, *, inclusive: bool, branched: bool
+    ) -> list[bytes]:
+        """See `Columnar`. `branched` is whether the store ever had a branch: where it never had, none is
+        looked for among the keys, which would take a third as long as reading them.
+        """
+        found = self._leaves(txn, start, limit, inclusive=inclusive, branched=branched)
         if found is None:
             return [full for full, _ in islice(self.iterate(txn, start, inclusive=inclusive), max(limit, 0))]
         return found
 
-    def values(self, txn: LmdbTransaction, first: bytes, count: int) -> list[bytes]:
-        """See `Columnar`."""
+    def values(self, txn: LmdbTransaction, first: bytes, count: int, *, branched: bool) -> list[bytes]:
+        """See `Columnar`, and `names` for `branched`."""
         found: list[bytes] | None = None
         if len(first) <= keys.ROOT_SEGMENT:
             cursor = txn.cursor(db=self.main)
             there = cursor.set_range(first)
             found = list(islice(cursor.iternext(keys=False, values=True), count)) if there else []
         # As long as a child's id: a branch, or something damaged, which is the same either way.
-        if found is None or keys.CHILD_LENGTH in map(len, found):
+        if found is None or (branched and keys.CHILD_LENGTH in map(len, found)):
             return [value for _, value in islice(self.iterate(txn, first, inclusive=True), count)]
         return found
 
     def _leaves(
-        self, txn: LmdbTransaction, start: bytes, limit: int, *, inclusive: bool
+        self, txn: LmdbTransaction, start: bytes, limit: int, *, inclusive: bool, branched: bool
     ) -> list[bytes] | None:
         """The keys of the main table from there on; None where they are not all there is, as one goes on in
         the table of long keys, or did once: a branch outlives what lay below it.
@@ -112,7 +116,7 @@ class Table:
         if not cursor.set_range(start) or (not inclusive and cursor.key() == start and not cursor.next()):
             return []
         found = list(islice(cursor.iternext(keys=True, values=False), max(limit, 0)))
-        return None if keys.LIMIT in map(len, found) else found
+        return None if branched and keys.LIMIT in map(len, found) else found
 
     def iterate(
         self, txn: LmdbTransaction, start: bytes, *, inclusive: bool
