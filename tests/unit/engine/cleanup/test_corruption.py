@@ -18,7 +18,7 @@ from dualtrack.engine.migrate import Sweep
 from dualtrack.engine.pace import Pace
 from dualtrack.engine.quarantine import all_quarantined
 from dualtrack.engine.rows import Row, RowState, is_system
-from dualtrack.engine.snapshot import put_of
+from dualtrack.engine.snapshot import put_of, snapshot
 from dualtrack.engine.stores import envelope
 from dualtrack.engine.stores.keys import full_key
 from dualtrack.engine.stores.protocol import Batch
@@ -134,6 +134,40 @@ def test_a_stale_copy_of_a_row_is_found_by_a_verification(bench: Any) -> None:
     for verb in (lambda task: Verification(task).run(), hold):
         with pytest.raises(DifferenceError, match=f"{old.bucket}/{old.key}"):
             bench.run(verb)
+
+
+@pytest.mark.parametrize("of", ["another key", "yesterday"])
+def test_an_index_entry_that_was_swapped_is_found_and_named(bench: Any, tmp_path: Path, of: str) -> None:
+    """Whole and valid where it came from; under another key, or beside a newer row, it proves nothing."""
+    with bench.task() as task:
+        row, other = objects(task)[:2]
+        full = full_key(row.bucket, row.key)
+        entry = stored(task, INDEX, full_key(other.bucket, other.key) if of == "another key" else full)
+    (bench.drive / row.path).write_bytes(other.data)
+    bench.migrate()
+    named = f"{row.bucket}/{row.key}"
+    with bench.task() as task:
+        assert stored(task, INDEX, full) != entry
+        with task.owner.store._write() as txn:
+            txn.put(INDEX, full, entry)
+        with pytest.raises(StoreCorruptError, match=named):
+            task.owner.digest()
+        if of == "another key":
+            with pytest.raises(StoreCorruptError, match=named):
+                task.owner.scan_index(row.bucket, row.key, None, 1)
+    with pytest.raises((StoreCorruptError, DifferenceError), match=named):
+        bench.run(lambda task: Verification(task).run())
+    # Files may still be held, for the row is right; but none is purged without a snapshot.
+    with pytest.raises(StoreCorruptError, match=named):
+        bench.run(lambda task: snapshot(task, str(tmp_path / "copy")))
+
+
+def test_a_store_whose_count_of_entries_is_gone_says_so(bench: Any) -> None:
+    with bench.task() as task:
+        with task.owner.store._write() as txn:
+            txn.delete(META, b"entries")
+        with pytest.raises(StoreCorruptError, match="its count of entries is gone"):
+            task.owner.digest()
 
 
 def test_a_damaged_index_entry_and_meta_value_are_found(bench: Any) -> None:

@@ -33,6 +33,7 @@ from dualtrack.errors import (
     IncompleteError,
     MarkerError,
     RefusedError,
+    StoreCorruptError,
     UsageError,
 )
 from layers import mark
@@ -627,3 +628,21 @@ def test_a_file_that_appears_where_there_was_none_is_not_written_over(
 def test_a_run_that_nobody_knows_cannot_be_undone(small: Bench, owner: Owner) -> None:
     with pytest.raises(UsageError, match="no repair with the run id r7"):
         undone(small, owner, "r7")
+
+
+def test_an_undo_takes_no_row_that_was_kept_of_another_object(small: Bench, owner: Owner) -> None:
+    """Two kept rows change places, each whole and with a check that is right."""
+    places = [("bkt", "03"), ("bkt", "05")]
+    for place in places:
+        PLANTS["stale row"][0](small.drive, owner, place)
+    task = repaired(small, owner, TO_KV, *places)
+    now = state(small, owner)
+    first, second = (
+        Path(record.kept(str(small.drive), "row")) for record in records.repaired(owner, task.fence)
+    )
+    one, other = first.read_bytes(), second.read_bytes()
+    first.write_bytes(other)
+    second.write_bytes(one)
+    with pytest.raises(StoreCorruptError, match=r"holds the row of bkt/0[35]; nothing was changed"):
+        undone(small, owner, task.run_id)
+    assert state(small, owner) == now
