@@ -36,6 +36,15 @@ def test_the_committed_files_are_those_that_the_description_gives() -> None:
     }
 
 
+def test_every_form_that_a_drive_may_hold_has_a_fixture() -> None:
+    metas = [xlmeta.decode(each.data) for each in FIXTURES]
+    versions = [version for meta in metas for version in meta.versions]
+    assert {meta.form for meta in metas} == {"1.0", "1.1", "1.2", "1.3", "json"}
+    assert {meta.header_ver for meta in metas} == {meta.meta_ver for meta in metas} == {1, 2, 3}
+    assert {version.kind for version in versions} == {*Kind}
+    assert {each.body.form for each in versions if isinstance(each.body, ObjectBody)} == {*Form}
+
+
 @named(FIXTURES)
 def test_a_file_is_read_for_what_it_says(fixture: Fixture) -> None:
     meta = xlmeta.decode(fixture.data)
