@@ -73,7 +73,8 @@ def places() -> dict[str, Operator]:
     operator, found = Operator(world()), {}
     while operator.place != "Complete/Watching":
         decision = operator.step()
-        found.setdefault(operator.place, copy.deepcopy(operator))
+        if operator.place not in found:
+            found[operator.place] = copy.deepcopy(operator)
         if operator.status.get("pendingApproval"):
             operator.approve()
         operator.world.advance(max(1.0, min(decision.delay_seconds, 10.0)))

@@ -93,6 +93,22 @@ def spec(**changes: Any) -> dict[str, Any]:
     return {**base, **changes}
 
 
+class Scraped(dict[frozenset[tuple[str, str]], list[tuple[float, float]]]):
+    """Samples by labels. A copied world has lists of its own; labels and samples never change and are shared:
+    copying each of them would take most of the time of the tests that begin in the middle of the way.
+    """
+
+    def __deepcopy__(self, _: dict[int, Any]) -> Scraped:
+        return Scraped({labels: list(samples) for labels, samples in self.items()})
+
+
+class Counters(dict[tuple[str, tuple[tuple[str, str], ...]], float]):
+    """Of one process, by name and labels; for its copy see `Scraped`."""
+
+    def __deepcopy__(self, _: dict[int, Any]) -> Counters:
+        return Counters(self)
+
+
 @dataclass
 class World:
     """Everything outside the operator. Change an attribute to make something happen."""
@@ -125,14 +141,14 @@ class World:
     conflict: bool = False
     blind: bool = False
     # what happened
-    series: dict[frozenset[tuple[str, str]], list[tuple[float, float]]] = field(default_factory=dict)
+    series: Scraped = field(default_factory=Scraped)
     environments: list[dict[str, str]] = field(default_factory=list)
     configs: dict[str, dict[str, str]] = field(default_factory=dict)
     created_jobs: list[str] = field(default_factory=list)
     finished_verbs: list[str] = field(default_factory=list)
     refused_starts: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
-    counters: dict[str, dict[tuple[str, tuple[tuple[str, str], ...]], float]] = field(default_factory=dict)
+    counters: dict[str, Counters] = field(default_factory=dict)
     serial: int = 0
 
     # ---- time
@@ -279,7 +295,7 @@ class World:
         engine, ratio, _ = mode_of(env_of({"spec": pod["spec"]}))
         share = float(ratio)
         track = "kv" if engine != "fs" else "dual"
-        counters = self.counters.setdefault(pod["metadata"]["name"], {})
+        counters = self.counters.setdefault(pod["metadata"]["name"], Counters())
 
         def add(name: str, amount: float, **labels: str) -> None:
             key = (name, tuple(sorted(labels.items())))
