@@ -20,6 +20,7 @@ from typing import Any
 
 import dualtrack.cli
 import dualtrack.engine
+from dualtrack.engine.native import library
 
 _PR_SET_PTRACER = 0x59616D61
 
@@ -47,7 +48,7 @@ def serve() -> dict[str, Any] | None:
 
 
 def become(request: dict[str, Any]) -> None:
-    """Take the streams of the command that was asked for."""
+    """Take the streams of the command that was asked for, and its user."""
     for name, number in (("stdin", 0), ("stdout", 1), ("stderr", 2)):
         flags = os.O_RDONLY if name == "stdin" else os.O_WRONLY | os.O_CREAT | os.O_TRUNC
         opened = os.open(request.get(name, os.devnull), flags, 0o600)
@@ -58,6 +59,11 @@ def become(request: dict[str, Any]) -> None:
         # Where Linux lets only ancestors trace (Yama), a process may say that anybody may.
         ctypes.CDLL(None).prctl(_PR_SET_PTRACER, ctypes.c_ulong(-1), 0, 0, 0)
         os.close(os.open(request["gate"], os.O_RDONLY))
+    if "user" in request:
+        library.library()  # while whatever it lies in can be read
+        os.setgroups([])
+        os.setresgid(*3 * [request["user"]])
+        os.setresuid(*3 * [request["user"]])
 
 
 if __name__ == "__main__":

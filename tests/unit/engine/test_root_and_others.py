@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,21 +22,9 @@ from smalldrive import small_bench
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files of others")
 JOB = 10_001
 REACHABLE = 0o755
-AS_JOB = f"""
-import importlib, os, pkgutil, sys
-import dualtrack.cli, dualtrack.engine
-from dualtrack.cli.main import main
-for package in (dualtrack.cli, dualtrack.engine):
-    for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
-        if not module.name.endswith((".rocksdb", ".postgresql", ".parquet", "._reader")):
-            importlib.import_module(module.name)
-dualtrack.engine.native.library.library()
-os.setgroups([])
-os.setresgid({JOB}, {JOB}, {JOB})
-os.setresuid({JOB}, {JOB}, {JOB})
-sys.exit(main(sys.argv[1:]))
-"""
 OPERATOR = str(Path(__file__).parents[3] / "operator")
+WARM = Path(__file__).parents[2] / "support/warmline.py"
+AsJob = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
@@ -59,18 +48,39 @@ def drive(request: pytest.FixtureRequest, minio_drive: Path, folder: Path) -> Pa
     return made
 
 
-def as_job(drive: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """The same command as uid 10001, in a process of its own. It is root until all is imported: this Python
-    may lie where nobody else can read it."""
-    command = ["engine", *words, "--drive", str(drive), "--store", str(drive / ".dualtrack/store")]
-    return subprocess.run(
-        [sys.executable, "-c", AS_JOB, *command],
-        capture_output=True,
+@pytest.fixture(scope="module")
+def server() -> Iterator[subprocess.Popen[str]]:
+    """Root, until all is imported: this Python may lie where nobody else can read it."""
+    with subprocess.Popen(
+        [sys.executable, str(WARM)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
         text=True,
-        check=False,
+        bufsize=1,
         env={"PATH": "/usr/bin:/bin", "PYTHONPATH": OPERATOR},
         cwd="/",
-    )
+    ) as warm:
+        yield warm
+        assert warm.stdin is not None
+        warm.stdin.close()
+        assert warm.wait(timeout=60) == 0
+
+
+@pytest.fixture
+def as_job(server: subprocess.Popen[str], tmp_path: Path) -> AsJob:
+    """The same command as uid 10001, in a process of its own."""
+    errors = tmp_path / "stderr"
+
+    def run(drive: Path, *words: str) -> subprocess.CompletedProcess[str]:
+        command = ["engine", *words, "--drive", str(drive), "--store", str(drive / ".dualtrack/store")]
+        assert server.stdin is not None
+        assert server.stdout is not None
+        server.stdin.write(json.dumps({"words": command, "user": JOB, "stderr": str(errors)}) + "\n")
+        assert int(server.stdout.readline())
+        code = int(server.stdout.readline())
+        return subprocess.CompletedProcess(command, code, stderr=errors.read_text())
+
+    return run
 
 
 def as_root(drive: Path, *words: str) -> int:
@@ -81,7 +91,7 @@ def control_files(drive: Path) -> list[Path]:
     return [drive / ".dualtrack", *(drive / ".dualtrack").rglob("*")]
 
 
-def test_a_job_goes_on_where_root_has_begun(drive: Path) -> None:
+def test_a_job_goes_on_where_root_has_begun(drive: Path, as_job: AsJob) -> None:
     assert as_root(drive, "migrate") == 0
     with opened(drive, "fs/1", socket=True):
         found = {(path.stat().st_uid, path.stat().st_gid) for path in control_files(drive)}
@@ -96,7 +106,7 @@ def test_a_job_goes_on_where_root_has_begun(drive: Path) -> None:
     assert as_root(drive, "verify") == 0
 
 
-def test_what_root_made_with_an_older_build_is_put_right_by_its_next_run(drive: Path) -> None:
+def test_what_root_made_with_an_older_build_is_put_right_by_its_next_run(drive: Path, as_job: AsJob) -> None:
     assert as_root(drive, "migrate") == 0
     for path in control_files(drive):
         if path.name in ("audit.jsonl", "journal", "owner.lock"):
@@ -153,7 +163,7 @@ def test_in_a_folder_of_roots_nothing_changes_hands(folder: Path) -> None:
     assert (found.st_uid, stat.S_IMODE(found.st_mode)) == (0, 0o644)
 
 
-def test_a_step_that_may_not_write_its_entry_says_whose_the_audit_is(drive: Path) -> None:
+def test_a_step_that_may_not_write_its_entry_says_whose_the_audit_is(drive: Path, as_job: AsJob) -> None:
     assert as_root(drive, "migrate") == 0
     assert as_root(drive, "verify") == 0
     audit = drive / ".dualtrack/audit.jsonl"
