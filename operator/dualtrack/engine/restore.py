@@ -4,7 +4,8 @@ Always from the store; a held file is never looked at. For each object, under it
 is absent, or older than its row, the row's bytes are staged, flushed and renamed into place, and the row is
 then committed again as one that a file backs, so that sweeps may replace it. An older file goes to
 `.dualtrack/undo/` first, and so does a file whose object was deleted in `kv_only`: nothing comes back to
-life, and nothing is deleted. A file that is newer than its row is refused and named.
+life, and nothing is deleted. A file that is newer than its row is refused and named. So is an object whose
+row is damaged: it stays as it is, all others come back, and the drive stays refused until it is mended.
 
 Then every row is compared with its file once more, read from the device. Only if all are equal do the times
 of directories, `format.json` and, where no server runs, the marker go back. Killed anywhere and started
@@ -26,12 +27,14 @@ from dualtrack.engine.marker import MarkerState
 from dualtrack.engine.metafile import MetaFile, MetaReader, Unreadable
 from dualtrack.engine.mode import Engine
 from dualtrack.engine.naming import MetaName
+from dualtrack.engine.pairing import rows_of
 from dualtrack.engine.put_back import Writer
 from dualtrack.engine.rows import Generation, Row, RowDraft, RowOrigin, RowState, is_system
+from dualtrack.engine.stores import keys
 from dualtrack.engine.stores.protocol import Place, Put
 from dualtrack.engine.summary import summary
-from dualtrack.engine.task import Task
-from dualtrack.errors import DifferenceError, MarkerError, OwnerError
+from dualtrack.engine.task import MAX_NAMES, Task
+from dualtrack.errors import DifferenceError, MarkerError, OwnerError, StoreCorruptError
 
 BATCH = 128
 UNDO_DIRECTORY = ".dualtrack/undo"
@@ -55,18 +58,25 @@ def rebuild(task: Task) -> None:
 def _rebuild(task: Task) -> None:
     task.total = sum(task.owner.stats().objects.values())
     restoring = _Restoring(task)
-    for rows in _batches(task):
-        restoring.batch(rows)
+    for places in _batches(task):
+        restoring.batch(places)
     if lost := task.counts["residentMissing"]:
         task.warn(f"{lost} objects are lost: their files are gone, and no row has their bytes")
+    if restoring.damaged:
+        raise StoreCorruptError(
+            f"{restoring.damaged} rows of {task.store_dir} are damaged, and their objects were left as they "
+            f"are: {'; '.join(restoring.first_damaged)}; beside them {restoring.refused} files were refused; "
+            "the drive stays closed to other servers. scrub names all damage, restore-store makes the store "
+            "anew from a snapshot and the row log; then run this again"
+        )
     if restoring.refused:
         raise DifferenceError(
             f"{restoring.refused} files are newer than their rows or cannot be read and were left: "
             f"{'; '.join(task.names)}; decide which is right, then run this again: repair --strategy use-kv "
             "--object NAME moves the file aside, with no server"
         )
-    for rows in _batches(task):
-        _verify(task, rows)
+    for places in _batches(task):
+        _verify(task, places)
     _restore_times(task)
 
 
@@ -102,15 +112,18 @@ def _require(task: Task) -> bool:
     return True
 
 
-def _batches(task: Task) -> Iterator[list[Row]]:
+def _batches(task: Task) -> Iterator[list[Place]]:
+    """The places of all rows. Their rows are read under their locks, one by one where one is damaged: a page
+    of verified rows would be none at all where a single one of them is.
+    """
     after: Place | None = None
     while True:
         task.checkpoint()
-        rows = task.owner.scan(after, BATCH)
-        if not rows:
+        places = [keys.split_full(full) for full, _ in task.owner.scan_packed(after, BATCH)]
+        if not places:
             return
-        yield rows
-        after = (rows[-1].bucket, rows[-1].key)
+        yield places
+        after = places[-1]
 
 
 class _Restoring:
@@ -122,13 +135,14 @@ class _Restoring:
         self._writer.discard_staged()
         self._epoch = task.epoch or task.owner.info().epoch
         self.refused = 0
+        self.damaged = 0
+        self.first_damaged: list[str] = []
 
-    def batch(self, scanned: Sequence[Row]) -> None:
+    def batch(self, places: Sequence[Place]) -> None:
         task = self._task
-        places = [(row.bucket, row.key) for row in scanned]
         with task.owner.locked(places):
             generation = task.owner.next_generation()
-            rows = [row for row in task.owner.get_many(places) if row is not None]
+            rows = self._sound(places)
             found = [self._read(row) for row in rows]
             task.scanned += len(rows)
             writing: list[Row] = []
@@ -148,6 +162,21 @@ class _Restoring:
             if puts:
                 task.commit(puts)
             task.committed += len(writing)
+
+    def _sound(self, places: Sequence[Place]) -> list[Row]:
+        """The rows that prove themselves; a damaged one is named, and nothing of its object is touched."""
+        rows: list[Row] = []
+        for place, row in zip(places, rows_of(self._task.owner, places), strict=True):
+            if isinstance(row, str):
+                self._task.scanned += 1
+                self._task.counts["damaged"] += 1
+                self._task.name(f"{'/'.join(place)}: its row is damaged")
+                self.damaged += 1
+                if len(self.first_damaged) < MAX_NAMES:
+                    self.first_damaged.append("/".join(place))
+            elif row is not None:
+                rows.append(row)
+        return rows
 
     def _read(self, row: Row) -> MetaFile | Unreadable | None:
         path = os.fsencode(_path(self._root, row))
@@ -260,12 +289,11 @@ def _is_newer(row: Row, file: MetaFile) -> bool:
     return not row.present or file.fingerprint.ctime_ns >= row.fingerprint.ctime_ns
 
 
-def _verify(task: Task, scanned: Sequence[Row]) -> None:
+def _verify(task: Task, places: Sequence[Place]) -> None:
     """Row against file, under the stripe locks, the file read from the device."""
     if task.dry_run:
         return
     reader = MetaReader()
-    places = [(row.bucket, row.key) for row in scanned]
     with task.owner.locked(places):
         for row in task.owner.get_many(places):
             if row is None or row.state is RowState.FS_RESIDENT:
