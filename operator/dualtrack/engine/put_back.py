@@ -6,18 +6,24 @@ rehearsed is what will be done.
 
 from __future__ import annotations
 
+import hashlib
 import os
+import stat
 import uuid
 from dataclasses import dataclass
 
 from dualtrack.engine import files
 from dualtrack.engine.cleanup import records
+from dualtrack.engine.metafile import MAX_META_SIZE
 from dualtrack.engine.owner_api import OwnerApi
 from dualtrack.engine.rows import Row
 from dualtrack.engine.stores.protocol import Place
 from dualtrack.errors import DifferenceError
 
 STAGING = ".dualtrack/tmp"
+CUT_OFF = ".dualtrack/undo/cut-off"
+"""Files that somebody wrote while an exchange was cut off. They have no other name; nothing removes them."""
+_EXCHANGED = "exchange-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,20 +83,43 @@ class Writer:
 
     def replace(self, staged: Staged, kept: str) -> None:
         """Put it in the place of the very file that has `kept` as its second name. If another came there
-        meanwhile that one stays, and `DifferenceError` names it."""
+        meanwhile that one stays, and `DifferenceError` names it.
+
+        Cut off between the two exchanges, the staged name is the only one of that other file. So it says
+        beforehand, durably, that it is exchanged and what was staged: see `discard_staged`.
+        """
         target = f"{self._root}/{staged.row.path}"
-        files.exchange(staged.path, target)
-        if not os.path.samefile(staged.path, kept):
-            files.exchange(staged.path, target)
-            raise _taken(staged)
-        files.unlink(staged.path)
+        exchanged = f"{self._staging}/{_EXCHANGED}{uuid.uuid4()}.{_digest(staged.row.data)}"
+        files.rename(staged.path, exchanged)
+        files.sync_directory(self._staging)
+        files.exchange(exchanged, target)
+        if not os.path.samefile(exchanged, kept):
+            files.exchange(exchanged, target)
+            raise _taken(staged, self._discard_exchanged(exchanged))
+        files.unlink(exchanged)
         files.sync_directory(os.path.dirname(target))
 
-    def discard_staged(self) -> None:
-        """Remove what an earlier run staged and did not put in place."""
-        for name in os.listdir(self._staging):
+    def discard_staged(self) -> list[str]:
+        """Remove what an earlier run staged and did not put in place. What is not proven to be elsewhere is
+        moved to `CUT_OFF` and returned by its path below the drive.
+        """
+        kept: list[str] = []
+        for name in sorted(os.listdir(self._staging)):
             if name.startswith("restore-"):
                 files.unlink(f"{self._staging}/{name}", missing_ok=True)
+            elif name.startswith(_EXCHANGED):
+                kept += self._discard_exchanged(f"{self._staging}/{name}")
+        return kept
+
+    def _discard_exchanged(self, path: str) -> list[str]:
+        if _is_elsewhere(path):
+            files.unlink(path)
+            return []
+        kept = f"{CUT_OFF}/{os.path.basename(path)}"
+        files.ensure_directory(f"{self._root}/{CUT_OFF}")
+        files.move_to_free(path, f"{self._root}/{kept}")
+        files.sync_directory(f"{self._root}/{CUT_OFF}")
+        return [kept]
 
     def _ensure(self, path: str, changed: set[str]) -> None:
         """Make a directory and what is missing above it, as cleanup found them or like their parents."""
@@ -120,16 +149,41 @@ class Writer:
         changed.update((path, parent))
 
 
+def kept_of_exchange(kept: list[str]) -> str:
+    """What to tell of the files that `discard_staged` has kept."""
+    return (
+        f"somebody wrote files while an earlier run was cut off; they are kept: {', '.join(kept)}; find out "
+        "who writes to this drive and which objects they are of, before you remove any"
+    )
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def _is_elsewhere(path: str) -> bool:
+    """Whether a file has another name, as one has that was put aside, or is what was staged from a row."""
+    status = os.lstat(path)
+    if stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
+        return True
+    try:
+        data, _ = files.read_regular(path, MAX_META_SIZE)
+    except OSError:
+        return False
+    return _digest(data) == path.rpartition(".")[2]
+
+
 def _rename_to_free(staged: Staged, target: str) -> None:
     try:
         files.move_to_free(staged.path, target)
     except FileExistsError as error:
-        raise _taken(staged) from error
+        files.unlink(staged.path)
+        raise _taken(staged, []) from error
 
 
-def _taken(staged: Staged) -> DifferenceError:
-    files.unlink(staged.path)
+def _taken(staged: Staged, kept: list[str]) -> DifferenceError:
+    also = f", and another is kept as {kept[0]}" if kept else ""
     return DifferenceError(
-        f"{staged.row.bucket}/{staged.row.key}: a file came into its place meanwhile, and was left; find out "
-        "who writes to this drive, then run this again"
+        f"{staged.row.bucket}/{staged.row.key}: a file came into its place meanwhile, and was left{also}; "
+        "find out who writes to this drive, then run this again"
     )

@@ -28,7 +28,7 @@ from dualtrack.engine.metafile import MetaFile, MetaReader, Unreadable
 from dualtrack.engine.mode import Engine
 from dualtrack.engine.naming import MetaName
 from dualtrack.engine.pairing import rows_of
-from dualtrack.engine.put_back import Writer
+from dualtrack.engine.put_back import Writer, kept_of_exchange
 from dualtrack.engine.rows import Generation, Row, RowDraft, RowOrigin, RowState, is_system
 from dualtrack.engine.stores import keys
 from dualtrack.engine.stores.protocol import Place, Put
@@ -132,7 +132,8 @@ class _Restoring:
         self._root = task.drive.path
         self._reader = MetaReader()
         self._writer = Writer(self._root, task.owner)
-        self._writer.discard_staged()
+        if not task.dry_run and (kept := self._writer.discard_staged()):
+            task.warn(kept_of_exchange(kept))
         self._epoch = task.epoch or task.owner.info().epoch
         self.refused = 0
         self.damaged = 0

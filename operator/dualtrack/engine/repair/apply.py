@@ -23,7 +23,7 @@ from dualtrack.engine.marker import CONTROL
 from dualtrack.engine.metafile import MetaFile, MetaReader
 from dualtrack.engine.objects.kv_track import draft_of
 from dualtrack.engine.pairing import read_many
-from dualtrack.engine.put_back import Writer
+from dualtrack.engine.put_back import Writer, kept_of_exchange
 from dualtrack.engine.repair import plan, records
 from dualtrack.engine.repair.outcome import (
     has_other_name,
@@ -107,7 +107,8 @@ class _Run:
         if not task.dry_run and task.total:
             files.ensure_directory(records.folder(self._root, task.fence))
             self._writer = Writer(self._root, task.owner)
-            self._writer.discard_staged()
+            if kept := self._writer.discard_staged():
+                task.warn(kept_of_exchange(kept))
 
     def batch(self, places: Sequence[Place]) -> None:
         task = self._task
