@@ -81,5 +81,13 @@ def _rebuild(arguments: argparse.Namespace, drive: Drive, location: Location, ta
         if arguments.dry_run
         else f"{location} was made anew from {drive.path}: {rows} objects; the old one is {done.kept}"
     )
+    if done.log:
+        done.task.warn(
+            f"its row log in {done.log} begins anew when the store is opened, and the last snapshot does not "
+            "go with that: take another (dualtrack engine snapshot)"
+        )
     if done.lost:
-        done.task.warn(f"of the old store these were lost: {'; '.join(done.lost[:3])}")
+        done.task.warn(
+            f"of the old store these were lost: {'; '.join(done.lost[:3])}; if it had a row log, look "
+            "whether the new one has (dualtrack engine row-log status)"
+        )

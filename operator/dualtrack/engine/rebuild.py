@@ -30,6 +30,7 @@ from dualtrack.engine.migrate import Sweep
 from dualtrack.engine.owner import Owner, OwnerSettings
 from dualtrack.engine.owner_api import OwnerApi
 from dualtrack.engine.pace import Pace
+from dualtrack.engine.rowlog.keeper import SETTING, Setting
 from dualtrack.engine.storelock import REPLACED
 from dualtrack.engine.stores.location import Driver, Location, locate
 from dualtrack.engine.stores.opening import open_store
@@ -61,11 +62,14 @@ _DERIVED = (
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
-    """`kept`: where the old store lies now; empty in a dry run. `lost`: what could not be carried over."""
+    """`kept`: where the old store lies now; empty in a dry run. `lost`: what could not be carried over.
+    `log`: where the old store had a row log; the new one begins another there when it is opened.
+    """
 
     task: Task
     kept: str
     lost: tuple[str, ...]
+    log: str = ""
 
 
 def rebuild(
@@ -99,6 +103,9 @@ def _rebuild(
 ) -> Rebuilt:
     with replacing.held(location):
         carried, lost = _carry(drive, location, lock)
+        setting = carried.pop(SETTING, None)
+        known = Setting.of(setting)
+        log = known.directory if known is not None else ""
         if location.driver is Driver.POSTGRESQL:
             schema = rebuild_schema.fresh_location(drive, location, datetime.now(UTC))
             rebuild_schema.begin(schema)
@@ -114,8 +121,10 @@ def _rebuild(
         lock.check()
         if dry_run:
             replacing.clear(fresh)
-            return Rebuilt(task, "", lost)
-        return Rebuilt(task, replacing.swap(location, fresh, task.now()), lost)
+            return Rebuilt(task, "", lost, log)
+        if setting is not None:
+            _go_on_logging(locate(where), drive, setting)
+        return Rebuilt(task, replacing.swap(location, fresh, task.now()), lost, log)
 
 
 def _refuse(drive: Drive, location: Location, lock: DriveLock) -> None:
@@ -144,12 +153,24 @@ def _carry(
             "in its place, or restore first"
         )
     kept: dict[str, bytes | None] = {
-        name: value for name, value in found.items() if not name.startswith(_DERIVED)
+        name: value for name, value in found.items() if name == SETTING or not name.startswith(_DERIVED)
     }
     if lock.state.store_uuid:
         kept["store_uuid"] = lock.state.store_uuid.encode()
     kept.setdefault("epoch", str(lock.state.epoch).encode())
     return kept, lost
+
+
+def _go_on_logging(fresh: Location, drive: Drive, setting: bytes) -> None:
+    """The new store has a log where the old one had its own, but no place in that one, which is not its
+    line: whoever opens it begins another beside it, and nothing of the old one is ever laid over this store.
+    """
+    store = open_store(fresh, drive.drive_id)
+    try:
+        store.open_term()
+        store.commit(Batch(meta={SETTING: setting}))
+    finally:
+        store.close()
 
 
 def _salvaged(location: Location) -> tuple[dict[str, bytes], tuple[str, ...]]:

@@ -17,9 +17,13 @@ from dualtrack.engine import rebuild as rebuilding
 from dualtrack.engine.marker import MarkerState
 from dualtrack.engine.owner import Owner, OwnerSettings
 from dualtrack.engine.replacing import BUILDING
+from dualtrack.engine.rowlog.keeper import SETTING, Setting
+from dualtrack.engine.rowlog.records import Position
+from dualtrack.engine.rowlog.segments import segments
 from dualtrack.engine.stores.location import locate
 from dualtrack.engine.stores.opening import open_store
 from dualtrack.engine.stores.protocol import Batch, Digest
+from dualtrack.engine.stores.recording import POSITION
 from dualtrack.engine.stores.transaction import META, ROWS
 from dualtrack.errors import MarkerError, RefusedError, StoreCorruptError, StoreVersionError
 from sweepbench import Bench
@@ -64,6 +68,30 @@ def test_a_truncated_store_is_made_anew_from_the_files(bench: Bench, tmp_path: P
     assert result["lost"]
     assert not Path(f"{bench.store}.rebuild").exists()
     bench.verify()
+
+
+def test_a_row_log_begins_anew_and_neither_log_is_laid_over_the_other_store(
+    bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = tmp_path / "log"
+    place.mkdir()
+    with bench.owner() as owner:
+        owner.log.start(str(place), 7, accept_same_device=True)
+        before = Position.of(owner.meta(POSITION))
+    assert run(bench, "--dry-run") == 0
+    (folder,) = place.iterdir()
+    assert len(segments(str(folder))) == 1
+    assert run(bench) == 0
+    assert f"its row log in {place} begins anew" in capsys.readouterr().err
+    with bench.owner() as owner:
+        status = owner.log.status()
+        assert (status.directory, status.covers) == (str(place), False)
+        owner.commit(Batch(meta={"note/later": b"1"}))
+        after = Position.of(owner.meta(POSITION))
+        assert Setting.of(owner.meta(SETTING)) == Setting(str(place), 7)
+    assert before is not None
+    assert after is not None
+    assert before.log != after.log
 
 
 def test_what_can_still_be_read_of_the_old_store_goes_on(bench: Bench, damage: Damage) -> None:
