@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from dualtrack.cli.subparsers import Subparsers
 from dualtrack.cli.tasks import Work, add_task_arguments, run_task
@@ -16,7 +17,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser("row-log", help=summary, description=summary)
     steps = parser.add_subparsers(dest="step", required=True, metavar="STEP")
     start = _step(steps, "start", "begin a log; take a snapshot next: the two together give the store")
-    start.add_argument("--to", required=True, metavar="DIR", help="a directory on another disk")
+    start.add_argument("--to", required=True, type=_path, metavar="DIR", help="a directory on another disk")
     start.add_argument(
         "--flush-seconds",
         type=_whole,
@@ -67,9 +68,10 @@ def _start(task: Task, arguments: argparse.Namespace) -> None:
         task.owner.log.start(
             arguments.to, arguments.flush_seconds, accept_same_device=arguments.accept_same_device
         )
-    task.notes["message"] = (
-        f"every commit goes to {arguments.to} from now on; take a snapshot (dualtrack engine snapshot --to "
-        "DIR): the two together give the store"
+    task.notes["message"] = f"every commit goes to {arguments.to} from now on; " + (
+        "the last snapshot and it give the store"
+        if task.owner.log.status().covers
+        else "take a snapshot (dualtrack engine snapshot --to DIR): the two together give the store"
     )
 
 
@@ -100,6 +102,13 @@ def _tell(task: Task) -> None:
             if found.covers
             else "no snapshot goes with it yet: take one"
         )
+
+
+def _path(text: str) -> str:
+    """Resolved here: the owner that is to write there may be a server with another working directory."""
+    if not text:
+        raise argparse.ArgumentTypeError("name a directory")
+    return str(Path(text).absolute())
 
 
 def _whole(text: str) -> int:
