@@ -209,7 +209,6 @@ def _replay(store: LmdbStore, drive: Drive, sources: Sources, at: Position | Non
     """Lay the log over the copy. The new store goes on with it."""
     if at is None or sources.log is None:
         return None
-    setting = Setting(os.path.abspath(sources.log))
     folder = _folder(sources, drive)
     if not os.path.isdir(folder):
         raise UsageError(f"--row-log {sources.log}: there is no log of drive {drive.drive_id}")
@@ -220,6 +219,7 @@ def _replay(store: LmdbStore, drive: Drive, sources: Sources, at: Position | Non
             f"{error}; name the snapshot and the log that belong together, or accept by --without-log that "
             "what was written since the snapshot is lost"
         ) from error
+    setting = Setting(os.path.abspath(sources.log), done.reading.segments[-1].header.flush_seconds)
     remembered: Change = (META, SETTING.encode(), envelope.pack_meta(SETTING.encode(), setting.pack()))
     chain, seq = done.reading.chain.hex(), done.reading.seq
     store.replay(iter([remembered]), lambda term: Position(at.log, seq, chain, term).pack())

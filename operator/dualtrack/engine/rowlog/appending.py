@@ -69,9 +69,8 @@ class RowLog:
         self._ended = ""
         self._guard = threading.Lock()
         self._closing = threading.Event()
-        self._flusher = threading.Thread(target=self._keep_flushing, name="row-log-flush", daemon=True)
-        if place.flush_seconds:
-            self._flusher.start()
+        self._flusher: threading.Thread | None = None
+        self._begin_flusher()
 
     @property
     def log(self) -> str:
@@ -86,6 +85,20 @@ class RowLog:
         with self._guard:
             self._file = files.open_log(segment.path)
             self._size = size
+
+    def flush_every(self, seconds: int) -> None:
+        """From the next record on, which begins a segment that says so. `StoreError` where what was written
+        so far cannot be flushed.
+        """
+        self._end_flusher()
+        try:
+            with self._guard:
+                self._leave_segment()
+                if self._ended:
+                    raise StoreError(self._ended)
+                self.place = replace(self.place, flush_seconds=seconds)
+        finally:
+            self._begin_flusher()
 
     def append(self, changes: Sequence[Change], term: int) -> bytes:
         """See `ChangeLog`. Returns the position that the store is to note."""
@@ -136,9 +149,7 @@ class RowLog:
         return len(over)
 
     def close(self) -> None:
-        self._closing.set()
-        if self._flusher.ident is not None:
-            self._flusher.join()
+        self._end_flusher()
         with self._guard:
             self._leave_segment()
             os.close(self._lock)
@@ -164,7 +175,11 @@ class RowLog:
         if self._ended:  # what the last segment should hold is lost to it: nothing may follow
             raise StoreError(self._ended)
         header = replace(
-            self._header, number=self._header.number + 1, first=self._seq + 1, previous=self._chain.hex()
+            self._header,
+            number=self._header.number + 1,
+            first=self._seq + 1,
+            previous=self._chain.hex(),
+            flush_seconds=self.place.flush_seconds,
         )
         path = os.path.join(self.place.folder, file_name(header.log, header.number))
         frame = header.pack(self._clock())
@@ -195,6 +210,19 @@ class RowLog:
                 "and start again, or end the log (dualtrack engine row-log stop)"
             )
             _log.error("row log failed=%s", self._ended)
+
+    def _begin_flusher(self) -> None:
+        if not self.place.flush_seconds:
+            return
+        self._closing.clear()
+        self._flusher = threading.Thread(target=self._keep_flushing, name="row-log-flush", daemon=True)
+        self._flusher.start()
+
+    def _end_flusher(self) -> None:
+        self._closing.set()
+        if self._flusher is not None:
+            self._flusher.join()
+            self._flusher = None
 
     def _keep_flushing(self) -> None:
         while not self._closing.wait(self.place.flush_seconds):

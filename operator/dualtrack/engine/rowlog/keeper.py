@@ -96,7 +96,9 @@ class LogApi(Protocol):
         accept_same_device: bool = False,
         dry_run: bool = False,
     ) -> None:
-        """Begin one. `RefusedError` where one disk would hold both store and log, unless that is accepted."""
+        """Begin one; where there is one in `directory` already, only the interval changes. `RefusedError`
+        where one disk would hold both store and log, unless that is accepted.
+        """
 
     def stop(self) -> None:
         """End it, also where it cannot be written: that is what this is for. Its files stay."""
@@ -136,10 +138,15 @@ class Keeper:
         if wish.directory != OFF:
             # The log that there is ends only where another one can begin: a slip of the pen costs none.
             self._start_as(wish, dry_run=True)
-        if known is not None:
+        if known is not None and not self._same_place(wish):
             self.stop()
         if wish.directory != OFF:
             self._start_as(wish)
+
+    def _same_place(self, wish: Wish) -> bool:
+        """Whether only the interval is another: the log goes on."""
+        known, wanted = Setting.of(self._store.meta(SETTING)), wish.setting
+        return known is not None and wanted is not None and known.directory == wanted.directory
 
     def _start_as(self, wish: Wish, *, dry_run: bool = False) -> None:
         accepted = wish.accept_same_device
@@ -167,7 +174,11 @@ class Keeper:
 
     def _start(self, setting: Setting) -> None:
         if self._log is not None:
-            if Setting.of(self._store.meta(SETTING)) == setting:
+            known = Setting.of(self._store.meta(SETTING))
+            if known == setting:
+                return
+            if known is not None and known.directory == setting.directory:
+                self._flush_every(self._log, setting)
                 return
             raise RefusedError(
                 f"the store has a row log in {self.status().directory} already; end it first (row-log stop)"
@@ -179,6 +190,16 @@ class Keeper:
         except BaseException:
             self._set(None)
             log.close()
+            raise
+
+    def _flush_every(self, log: RowLog, setting: Setting) -> None:
+        """Another interval, and the log goes on: snapshot and log together still give the store."""
+        before = log.place.flush_seconds
+        log.flush_every(setting.flush_seconds)
+        try:
+            self._store.commit(Batch(meta={SETTING: setting.pack()}))
+        except BaseException:
+            log.flush_every(before)
             raise
 
     def stop(self) -> None:

@@ -28,7 +28,7 @@ from dualtrack.engine.stores.transaction import INDEX, META, ROWS
 from dualtrack.errors import StoreCorruptError, StoreVersionError
 
 RECORD, HEADER = b"DTR1", b"DTH1"
-VERSION = 1
+VERSION = 2
 START = bytes(32)
 """The chain value before the first record of a log."""
 _HEAD = struct.Struct(">4sQQQQI")
@@ -85,7 +85,11 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a segment says of itself. Its first record is `first`, and `previous` the chain value before."""
+    """What a segment says of itself. Its first record is `first`, and `previous` the chain value before.
+
+    `flush_seconds` is here because whoever makes a lost store anew has nothing else that says it. Version 1
+    had none.
+    """
 
     log: str
     store: str
@@ -93,6 +97,7 @@ class Header:
     number: int
     first: int
     previous: str
+    flush_seconds: int = 0
     version: int = VERSION
 
     def pack(self, time_ns: int) -> bytes:

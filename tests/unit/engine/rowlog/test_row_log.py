@@ -355,6 +355,76 @@ def test_with_an_interval_records_are_flushed_that_often(
     check_restored(place)
 
 
+def test_another_interval_ends_no_log_and_is_kept_by_a_restore(place: Place) -> None:
+    with place.owner() as owner:
+        place.snapshot(owner)
+        write(owner, 1)
+        owner.log.start(str(place.log), 3600, accept_same_device=True)
+        write(owner, 2)
+        assert owner.log.status().covers
+    wanted = keeper.Wish(str(place.log), 1800, accept_same_device=True)
+    with opened(place.drive, "kv_only", row_log=wanted) as layer:
+        assert layer.opened.owner is not None
+        assert layer.opened.owner.log.status().covers
+        write(layer.opened.owner, 3)
+    assert len({each.header.log for each in place.segments()}) == 1
+    check_restored(place)
+    with place.owner() as owner:
+        assert keeper.Setting.of(owner.meta(keeper.SETTING)) == keeper.Setting(str(place.log), 1800)
+        assert owner.log.status().covers
+
+
+@pytest.mark.parametrize(("before", "after"), [(3600, 0), (0, 3600), (3600, 1800)])
+def test_another_interval_holds_from_the_next_record_on(
+    place: Place, monkeypatch: pytest.MonkeyPatch, before: int, after: int
+) -> None:
+    flushed: list[int] = []
+    sync = files.sync_data
+    with place.owner() as owner:
+        owner.log.start(str(place.log), before, accept_same_device=True)
+        write(owner, 1)
+        monkeypatch.setattr(files, "sync_data", lambda descriptor: (flushed.append(1), sync(descriptor)))
+        owner.log.start(str(place.log), after, accept_same_device=True)
+        assert bool(flushed) == (before > 0 or after == 0)  # what was not durable yet, and the setting itself
+        flushed.clear()
+        write(owner, 2)
+        write(owner, 3)
+        assert len(flushed) == (0 if after else 2)
+
+
+def test_a_commit_that_fails_leaves_the_interval_as_it_was(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with place.owner() as owner:
+        place.snapshot(owner)
+        with monkeypatch.context() as patch:
+            patch.setattr(files, "write_atomic", full)
+            with pytest.raises(StoreError, match="nothing was committed"):
+                owner.log.start(str(place.log), 3600, accept_same_device=True)
+        write(owner, 1)
+        assert {each.header.flush_seconds for each in place.segments()} == {0}
+        assert keeper.Setting.of(owner.meta(keeper.SETTING)) == keeper.Setting(str(place.log))
+    check_restored(place)
+
+
+def test_a_relative_directory_is_that_of_whoever_names_it(place: Place) -> None:
+    other = place.drive.parent / "other"
+    other.mkdir()
+    with place.owner() as owner:
+        owner.log.stop()
+        server = Server(owner, str(place.store))
+        try:
+            start = ["row-log", "start", "--drive", str(place.drive), "--store", str(place.store)]
+            command = [sys.executable, "-m", "dualtrack.cli.main", "engine", *start, "--to", "other"]
+            subprocess.run([*command, "--accept-same-device"], cwd=other.parent, check=True)
+        finally:
+            server.close()
+        assert owner.log.status().directory == str(other)
+
+
 def test_a_snapshot_relies_on_no_record_that_was_not_flushed(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -187,9 +187,9 @@ def test_no_record_follows_those_that_could_not_be_flushed(
 
 
 def test_a_segment_of_a_newer_build_is_refused(tmp_path: Path) -> None:
-    header = Header(LOG, "store", "drive", 1, 1, START.hex(), version=2)
+    header = Header(LOG, "store", "drive", 1, 1, START.hex(), version=3)
     (tmp_path / f"{LOG}-00000001.rows").write_bytes(header.pack(0))
-    with pytest.raises(StoreVersionError, match="version 2"):
+    with pytest.raises(StoreVersionError, match="version 3"):
         segments(str(tmp_path))
 
 
