@@ -10,8 +10,9 @@ from dualtrack.cli.looking import columns, printable
 from dualtrack.cli.places import add_object_argument, places_of
 from dualtrack.cli.subparsers import Subparsers
 from dualtrack.cli.tasks import add_task_arguments, run_task
-from dualtrack.engine.deleted import give_back, kept
+from dualtrack.engine.deleted import give_back
 from dualtrack.engine.entries import json_text
+from dualtrack.engine.kept_values import kept
 from dualtrack.engine.task import Task
 
 
@@ -20,7 +21,10 @@ def add_parser(subparsers: Subparsers) -> None:
     summary = "rows that a sweep buried, or whose files it could no longer read, kept for 30 days"
     parser = subparsers.add_parser("deleted", help=summary, description=summary)
     steps = parser.add_subparsers(dest="step", required=True, metavar="STEP")
-    text = "each with the day on which a sweep replaced it; changes nothing"
+    text = (
+        "each with the day on which it was replaced; changes nothing. From KvOnly on nothing can be given "
+        "back and nothing expires; after a restore both go on"
+    )
     listing = steps.add_parser("list", help=text, description=text)
     listing.add_argument("--drive", required=True, metavar="DIR", help="a server's drive; no store is needed")
     listing.add_argument("--format", choices=("text", "jsonl"), default="text", help="for people or programs")

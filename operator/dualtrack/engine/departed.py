@@ -17,7 +17,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from dualtrack.engine import deleted
+from dualtrack.engine import deleted, kept_values
 from dualtrack.engine.places import file_exists, meta_file, object_exists
 from dualtrack.engine.rows import NO_FILE, Generation, Row, RowState
 from dualtrack.engine.stores.protocol import Batch, Outcome, Place, Put
@@ -135,7 +135,7 @@ def _commit(task: Task, tombstones: list[Row]) -> list[Place]:
     buried: list[Place] = []
     if task.dry_run:
         return buried
-    task.counts["expired"] += deleted.expire(task.drive.path, task.now())
+    task.counts["expired"] += kept_values.expire(task.drive.path, task.now())
     for first in range(0, len(tombstones), PAGE):
         part = tombstones[first : first + PAGE]
         deleted.keep_rows_of(task, [(row.bucket, row.key) for row in part])

@@ -1,7 +1,10 @@
 """The drain of the dirty keys: each one's file is read again, under its stripe, and becomes its row.
 
 A mark is cleared only when the file that it announced has been read and its row is committed, or where the
-row is known to be later than the file. When this runs, and in which thread, is `objects/drain.py`'s.
+row is known to be later than the file. Where rows may be the only copy and a marked key has no file, nobody
+can tell a deletion from a loss: the key is deleted, and what its row said is kept (`kept_values.py`).
+
+When this runs, and in which thread, is `objects/drain.py`'s.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from typing import Protocol
 from dualtrack.engine import trust
 from dualtrack.engine.journal import Token
 from dualtrack.engine.marks import Marks
-from dualtrack.engine.rows import Generation, Row, RowDraft, RowOrigin, is_system
+from dualtrack.engine.rows import Generation, Row, RowDraft, RowOrigin, RowState, is_system
 from dualtrack.engine.stores.protocol import Batch, BatchResult, Outcome, Place, Put
 from dualtrack.engine.stripes import Stripes
 from dualtrack.errors import StoreCorruptError
@@ -23,6 +26,7 @@ DRAIN_GROUP = 32
 """Keys drained under one commit; writers of these wait for it."""
 ReadDraft = Callable[[str, str], RowDraft | None]
 Follow = Callable[[str, str], None]
+Keep = Callable[[Sequence[Row]], None]
 _log = logging.getLogger(__name__)
 
 
@@ -38,13 +42,14 @@ class Rows(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Draining:
-    """One drain; see `Owner.drain` for `read` and `follow`."""
+    """One drain; see `Owner.drain` for `read` and `follow`. `keep` makes rows durable outside the store."""
 
     rows: Rows
     marks: Marks
     stripes: Stripes
     drive: str | None
     read: ReadDraft
+    keep: Keep
     follow: Follow | None = None
 
     def drain(self, places: Sequence[Place]) -> int:
@@ -71,7 +76,7 @@ class Draining:
                     kept += 1
                 continue
             put = self._row_of_file(place) if tokens else None
-            if put is not None:
+            if put is not None and (not rows_lead or self._kept(put)):
                 marks.append(tokens)
                 puts.append(put)
         if not puts:
@@ -121,6 +126,21 @@ class Draining:
         if draft is None:
             return Put(Row.tombstone(*place, generation), expect="any")
         return Put(Row.of(*place, generation, draft), draft.summary, "any", draft.versions)
+
+    def _kept(self, put: Put) -> bool:
+        """Whether what the store has of this key may be replaced: by its file, or because it is kept."""
+        row = put.row
+        if row.state is not RowState.TOMBSTONE or is_system(row.bucket):
+            return True
+        try:
+            known = self.rows.get(row.bucket, row.key)
+            if known is not None and known.data:
+                self.keep([known])
+                _log.warning("drain bucket=%s key=%s: it has no file, its row is kept", row.bucket, row.key)
+        except (OSError, StoreCorruptError) as error:
+            _log.warning("drain bucket=%s key=%s error=%s: stays dirty", row.bucket, row.key, error)
+            return False
+        return True
 
     def _commit_sound(self, puts: Sequence[Put]) -> Sequence[Outcome]:
         """All at once; where a stored row is damaged, one by one, so that its key alone stays dirty."""

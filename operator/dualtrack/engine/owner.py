@@ -15,9 +15,10 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from itertools import count
 
-from dualtrack.engine import marker, trust
+from dualtrack.engine import kept_values, marker, trust
 from dualtrack.engine.digests import Digest
 from dualtrack.engine.draining import Draining, Follow, ReadDraft
 from dualtrack.engine.journal import Journal, Token
@@ -286,7 +287,12 @@ class Owner:
         meanwhile.
         """
         places = self.dirty_places(limit) if chosen is None else chosen[:limit]
-        return Draining(self, self._marks, self.stripes, self._drive, read, follow).drain(places)
+        return Draining(self, self._marks, self.stripes, self._drive, read, self._keep, follow).drain(places)
+
+    def _keep(self, rows: Sequence[Row]) -> None:
+        """Under the fence of the run that comes next: a server has none, and only what follows is later."""
+        if self._drive is not None:
+            kept_values.keep(self._drive, datetime.now(UTC), self.store.fence() + 1, rows)
 
     def close(self) -> None:
         self._writer.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from dualtrack.engine import files
+from dualtrack.engine import files, kept_values
 from dualtrack.engine.marker import MarkerState
 from dualtrack.engine.objects.cache import CacheSettings
 from dualtrack.engine.objects.drain import draft_reader
@@ -214,6 +215,33 @@ def test_after_the_way_back_a_marked_file_wins_over_a_row_of_kv_only(
 
 def unavailable(*_: object) -> None:
     raise StoreError("injected")
+
+
+def test_a_marked_key_that_has_lost_its_file_is_deleted_and_its_row_kept(
+    drive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From `KvOnly` on, before any file was taken: a deletion that was cut off and a loss look the same."""
+    with opened(drive, "returning") as layer:
+        owner = layer.opened.owner
+        assert owner is not None
+        before = {key: row(layer, key) for key in ("small", "large")}
+        assert all(found.origin is RowOrigin.FS for found in before.values())
+        for key in before:
+            owner.mark("bucket", key)
+            files.unlink(str(drive / f"bucket/{key}/xl.meta"))
+
+        def full(*_: object) -> None:
+            raise OSError(errno.ENOSPC, "injected")
+
+        with monkeypatch.context() as failing:
+            failing.setattr(kept_values, "keep", full)
+            assert layer.drain() == 0
+        assert [row(layer, key) for key in before] == list(before.values())
+        assert owner.info().journal_depth == 2
+        assert layer.drain() == 2
+        assert not any(row(layer, key).present for key in before)
+    kept = {found.key: found.data for _, found in kept_values.kept(str(drive))}
+    assert kept == {key: found.data for key, found in before.items()}
 
 
 @pytest.mark.parametrize("mode", ["kv_only", "returning"])

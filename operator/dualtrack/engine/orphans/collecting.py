@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from dualtrack.engine import deleted, files
+from dualtrack.engine import files, kept_values
 from dualtrack.engine.departed import allowed_in_all as allowed
 from dualtrack.engine.drive import MULTIPART_DIRECTORY
 from dualtrack.engine.listing import DirectoryReader, Path
@@ -106,7 +106,7 @@ def settle(task: Task) -> None:
 def kept_elsewhere(task: Task) -> set[Place]:
     """Objects that can be taken back: what a repair or a sweep has put aside of them may name anything."""
     try:
-        return repairs.places(task.owner) | deleted.places(task.drive.path)
+        return repairs.places(task.owner) | kept_values.places(task.drive.path)
     except StoreCorruptError as error:
         raise IncompleteError(
             f"a value that is kept for 30 days cannot be read ({error}), so nobody knows what it names; "

@@ -20,7 +20,7 @@ import pytest
 
 from crashing import Crasher
 from dualtrack.cli.main import main
-from dualtrack.engine import deleted, files
+from dualtrack.engine import files, kept_values
 from dualtrack.engine.listing import data_directories
 from dualtrack.engine.objects.kv_track import KvTrack
 from dualtrack.engine.objects.layer import ObjectLayer
@@ -185,12 +185,12 @@ def test_the_data_of_a_value_that_is_kept_for_thirty_days_stays_as_long(drive: P
         row = owner.get("bucket", "large")
         assert row is not None
         now = datetime.now(UTC)
-        deleted.keep(str(drive), now, 1, [row])
+        kept_values.keep(str(drive), now, 1, [row])
         buried = Row.tombstone("bucket", "large", owner.next_generation())
         owner.commit(Batch(puts=(Put(buried, expect="any"),)))
         assert collect(layer)[0] == 0
         days_pass(drive, now, 40)
-        assert deleted.expire(str(drive), now + timedelta(days=40)) == 1
+        assert kept_values.expire(str(drive), now + timedelta(days=40)) == 1
         assert collect(layer)[0] == 1
 
 
@@ -199,7 +199,7 @@ def test_a_kept_value_that_is_damaged_may_name_anything(drive: Path) -> None:
     with opened(drive, "kv_only") as layer:
         row = owner_of(layer).get("bucket", "large")
         assert row is not None
-        deleted.keep(str(drive), datetime.now(UTC), 1, [row])
+        kept_values.keep(str(drive), datetime.now(UTC), 1, [row])
         (path,) = (drive / ".dualtrack/deleted").iterdir()
         path.write_bytes(path.read_bytes()[:-1] + b"?")
         with pytest.raises(IncompleteError, match="nobody knows what it names"):

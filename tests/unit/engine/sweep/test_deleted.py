@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dualtrack.cli.main import main
-from dualtrack.engine import deleted, departed
+from dualtrack.engine import departed, kept_values
 from dualtrack.engine.departed import Accepted
 from dualtrack.engine.history import history
 from dualtrack.engine.put_back import Staged, Writer
@@ -45,7 +45,7 @@ def states(bench: Bench) -> dict[str, RowState]:
 
 
 def kept(bench: Bench) -> dict[str, bytes]:
-    return {row.key: row.data for _, row in deleted.kept(str(bench.drive))}
+    return {row.key: row.data for _, row in kept_values.kept(str(bench.drive))}
 
 
 def numbered(*numbers: int) -> list[str]:
@@ -121,7 +121,7 @@ def test_nothing_is_buried_that_cannot_be_kept(ten: Bench) -> None:
         raise OSError(28, "No space left on device")
 
     with pytest.MonkeyPatch.context() as full:
-        full.setattr(deleted, "keep", failing)
+        full.setattr(kept_values, "keep", failing)
         with pytest.raises(OSError, match="No space"):
             ten.migrate()
     assert set(states(ten).values()) == {RowState.PRESENT}
@@ -185,7 +185,7 @@ def test_a_row_is_not_replaced_before_what_it_said_is_kept(
     def failing(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(deleted, "keep", failing)
+    monkeypatch.setattr(kept_values, "keep", failing)
     with pytest.raises(OSError, match="No space"):
         ten.migrate()
     assert set(states(ten).values()) == {RowState.PRESENT}
@@ -292,12 +292,12 @@ def test_what_is_kept_after_a_torn_end_can_be_read_and_the_latest_counts(ten: Be
         first, second = owner.get_many([(BUCKET, "00"), (BUCKET, "01")])
     assert first is not None
     assert second is not None
-    deleted.keep(drive, NOW, 9, [first])
+    kept_values.keep(drive, NOW, 9, [first])
     (path,) = (ten.drive / ".dualtrack" / "deleted").iterdir()
     path.write_bytes(path.read_bytes()[:-5])
-    deleted.keep(drive, NOW, 9, [second])
-    deleted.keep(drive, NOW, 10, [first])
-    assert [row for _, row in deleted.kept(drive)] == [second, first]
+    kept_values.keep(drive, NOW, 9, [second])
+    kept_values.keep(drive, NOW, 10, [first])
+    assert [row for _, row in kept_values.kept(drive)] == [second, first]
 
 
 def test_a_row_says_no_more_than_it_did(ten: Bench) -> None:
@@ -305,4 +305,4 @@ def test_a_row_says_no_more_than_it_did(ten: Bench) -> None:
     with ten.owner() as owner:
         row = owner.get_many([(BUCKET, "00")])[0]
     ten.migrate()
-    assert [found for _, found in deleted.kept(str(ten.drive))] == [row]
+    assert [found for _, found in kept_values.kept(str(ten.drive))] == [row]
