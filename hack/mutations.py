@@ -42,6 +42,13 @@ MUTATIONS = (
         f"{OWNER}::test_a_write_of_an_earlier_owner_loses",
     ),
     Mutation(
+        "H1 sweep",
+        "batches.py",
+        "yield generation, batch",
+        "yield owner.next_generation(), batch",
+        f"{WAY}::test_a_write_between_a_sweeps_read_and_its_commit_wins",
+    ),
+    Mutation(
         "H2",
         "authority.py",
         "if task.epoch and task.epoch != info.epoch:",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 
 import old_forms
 import strace
-from dualtrack.engine import deleted, snapshot
+from dualtrack.engine import batches, deleted, snapshot
 from dualtrack.engine.cleanup import hold as holding
 from dualtrack.engine.cleanup.directories import remove_directories
 from dualtrack.engine.cleanup.hold import hold
@@ -23,10 +24,18 @@ from dualtrack.engine.formats import xlmeta
 from dualtrack.engine.inventory import count_inodes
 from dualtrack.engine.judging import Verdict
 from dualtrack.engine.ledger import ledger
+from dualtrack.engine.migrate import Sweep
+from dualtrack.engine.native import library
 from dualtrack.engine.objects.types import Attributes
+from dualtrack.engine.pace import Pace
 from dualtrack.engine.restore import restore
-from dualtrack.engine.rows import RowState
+from dualtrack.engine.rows import Fingerprint, RowState
+from dualtrack.engine.snapshot import put_of
+from dualtrack.engine.stores.protocol import Batch, Outcome
+from dualtrack.engine.stores.sealed import place_of
+from dualtrack.engine.task import Task
 from dualtrack.engine.verify import Verification
+from dualtrack.engine.walk import Range
 from dualtrack.errors import DifferenceError, IncompleteError
 from layers import Body, new_drive, opened
 
@@ -67,6 +76,52 @@ def test_no_stock_server_starts_on_a_drive_before_its_first_file_moves(
     assert sum(moved) == bench.held() > 0
     bench.run(restore)
     assert identity.read_bytes() == before
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_a_write_between_a_sweeps_read_and_its_commit_wins(
+    bench: Any, monkeypatch: pytest.MonkeyPatch, native: bool
+) -> None:
+    """H1: the sweep has read the old file; a server writes a new one and its drain is first with the row."""
+    if not native:
+        monkeypatch.setattr(library, "library", lambda: None)
+    elif library.library() is None:
+        pytest.skip("built without a C compiler")
+    path = bench.drive / BUCKET / KEY / "xl.meta"
+    new = (bench.drive / next(name for name in bench.metas() if KEY not in name) / "xl.meta").read_bytes()
+    walk_in = batches.walk_in
+    drained: list[Outcome] = []
+
+    def drain(task: Task) -> None:
+        path.write_bytes(new)
+        (row,) = task.owner.get_many([(BUCKET, KEY)])
+        assert row is not None
+        assert row.data != new
+        written = replace(
+            row,
+            generation=task.owner.next_generation(),
+            data=new,
+            fingerprint=Fingerprint.of(path.stat()),
+            mtime_ns=path.stat().st_mtime_ns,
+        )
+        drained.extend(task.owner.commit(Batch(puts=(put_of(written),))).outcomes)
+
+    with bench.task() as task:
+
+        def meanwhile(*arguments: Any) -> Iterator[Range]:
+            for each in walk_in(*arguments):
+                read = {(found.bucket, found.key) for found in each.objects}
+                if (BUCKET, KEY) in read | {*map(place_of, each.sealed.fulls)}:
+                    drain(task)
+                yield each
+
+        monkeypatch.setattr(batches, "walk_in", meanwhile)
+        Sweep(task, Pace(None, None, lambda: 0.0)).run()
+    assert drained == [Outcome.APPLIED]
+    with bench.task() as task:
+        (row,) = task.owner.get_many([(BUCKET, KEY)])
+    assert row.data == new
+    bench.run(lambda task: Verification(task).run())
 
 
 def test_a_source_that_was_not_durable(bench: Any) -> None:
