@@ -112,7 +112,8 @@ class Owner:
             store = open_store(location, settings.drive_id, map_size=settings.map_size)
             opened.append(store.close)
             trust.check_marker(drive, store, settings.mode)
-            log = follow(store, needed=settings.needs_log)
+            embedded = location.directory if location.driver is Driver.LMDB else ""
+            log = follow(store, embedded, drive or "", needed=settings.needs_log)
             if log is not None:
                 opened.append(log.close)
             store.open_term()
@@ -121,7 +122,6 @@ class Owner:
                 opened.append(journal.close)
                 intents.recover(str(drive), journal)
             trust.settle(store, journal, drive, settings.mode)
-            embedded = location.directory if location.driver is Driver.LMDB else ""
             return cls(store, lock, journal, drive, settings, log, embedded)
         except BaseException:
             for close in reversed(opened):

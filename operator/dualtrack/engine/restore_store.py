@@ -22,6 +22,7 @@ from dualtrack.engine.digests import Digest
 from dualtrack.engine.drive import Drive
 from dualtrack.engine.lock import DriveLock
 from dualtrack.engine.marker import MarkerState
+from dualtrack.engine.rowlog import noting
 from dualtrack.engine.rowlog.keeper import ENDED, SETTING, Setting
 from dualtrack.engine.rowlog.records import Position
 from dualtrack.engine.rowlog.replaying import Replayed, replay
@@ -33,7 +34,14 @@ from dualtrack.engine.stores.lmdb import LmdbStore
 from dualtrack.engine.stores.location import Driver, Location
 from dualtrack.engine.stores.recording import POSITION, Change
 from dualtrack.engine.stores.transaction import META, TABLES
-from dualtrack.errors import DifferenceError, IncompleteError, MarkerError, RefusedError, UsageError
+from dualtrack.errors import (
+    DifferenceError,
+    IncompleteError,
+    MarkerError,
+    RefusedError,
+    StoreCorruptError,
+    UsageError,
+)
 
 _BACKENDS_OWN = (b"children",)
 """A meta value that LMDB's long keys bring with them: the new store has its own."""
@@ -116,7 +124,7 @@ def _build(drive: Drive, lock: DriveLock, sources: Sources, fresh: str, stop: Ca
     with closing(LmdbStore.open(fresh, drive.drive_id)) as store:
         digest = store.digest()
         damaged = [name for name, value in store.scrub_meta() if value is None]
-        warnings = [] if replayed is None else _warnings(store, replayed, _folder(sources, drive))
+        warnings = [] if replayed is None else _warnings(store, replayed, _folder(sources, drive), drive)
     if damaged or (expected is not None and digest != expected):
         raise DifferenceError(
             f"what was made of {sources.snapshot} is not the same ({digest}, {damaged[:3]}); run it again"
@@ -132,18 +140,49 @@ def _build(drive: Drive, lock: DriveLock, sources: Sources, fresh: str, stop: Ca
     )
 
 
-def _warnings(store: LmdbStore, replayed: Replayed, folder: str) -> list[str]:
-    found = []
+def _warnings(store: LmdbStore, replayed: Replayed, folder: str, drive: Drive) -> list[str]:
+    log = replayed.reading.segments[0].header.log
+    ended, others = store.meta(ENDED) is not None, later_logs(folder, log)
+    found = _lost_end(drive, replayed, log, told=ended or bool(others))
     if replayed.reading.cut is not None:
         found.append(f"left out, because it was never acknowledged: {replayed.reading.cut}")
-    if store.meta(ENDED) is not None:
+    if ended:
         found.append("the log was ended by name: what was written after that is not in it")
-    elif others := later_logs(folder, replayed.reading.segments[0].header.log):
+    elif others:
         found.append(
             f"the log ended before the store did, which went on with {others[-1]}, and no snapshot came "
             "after that: what was written since the last record is lost, though it was acknowledged"
         )
     return found
+
+
+def _lost_end(drive: Drive, replayed: Replayed, log: str, *, told: bool) -> list[str]:
+    """What the drive's own note says of records that the log should have. `told`: it is known already that
+    another log followed.
+    """
+    try:
+        noted = noting.read(drive.path)
+    except StoreCorruptError as error:
+        return [str(error)]
+    if noted is None:
+        return [f"{drive.path} has no note of its log: whether the log has its end cannot be told"]
+    when = datetime.fromtimestamp(noted.time_ns / 1e9, UTC).isoformat(timespec="seconds")
+    reading = replayed.reading
+    if noted.log != log:
+        if told:
+            return []
+        return [
+            f"the drive noted at {when} that its store's log was {noted.log} (in {noted.directory}), of "
+            "which nothing is here: what was written into that is lost, though it was acknowledged"
+        ]
+    if reading.seq >= noted.seq and reading.segments[-1].header.number >= noted.number:
+        return []
+    number = reading.segments[-1].header.number
+    return [
+        f"the log lost its end: it is at record {reading.seq} in segment {number}, and the drive "
+        f"noted at {when} that it was at {noted.seq} in segment {noted.number} (in "
+        f"{noted.directory}); acknowledged commits are missing, {max(noted.seq - reading.seq, 0)} or more"
+    ]
 
 
 def _snapshot(directory: str, drive: Drive, lock: DriveLock) -> closing[LmdbStore]:

@@ -22,7 +22,8 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from dualtrack.engine import files
-from dualtrack.engine.rowlog import records
+from dualtrack.engine.rowlog import noting, records
+from dualtrack.engine.rowlog.noting import Noted
 from dualtrack.engine.rowlog.records import Header, Position
 from dualtrack.engine.rowlog.segments import Segment, file_name, segments
 from dualtrack.engine.stores.recording import Change
@@ -67,6 +68,7 @@ class RowLog:
         #: Why nothing can be appended, for good; or why the last append failed.
         self.failure = ""
         self._ended = ""
+        self._noted_on: tuple[str, str] | None = None
         self._guard = threading.Lock()
         self._closing = threading.Event()
         self._flusher: threading.Thread | None = None
@@ -79,6 +81,10 @@ class RowLog:
     @property
     def seq(self) -> int:
         return self._seq
+
+    def note_on(self, drive: str, store: str) -> None:
+        """Have the drive remember how far the log of this store is (`noting.py`)."""
+        self._noted_on = drive, noting.seen_from(drive, store)
 
     def go_on_in(self, segment: Segment, size: int) -> None:
         """Append to a segment that is whole instead of beginning another."""
@@ -152,6 +158,8 @@ class RowLog:
         self._end_flusher()
         with self._guard:
             self._leave_segment()
+            if not self._ended:
+                self._note()
             os.close(self._lock)
 
     def _append(self, body: bytes) -> None:
@@ -187,6 +195,19 @@ class RowLog:
         self._header = header
         files.write_atomic(path, frame, mode=0o640)
         self._file, self._size = files.open_log(path), len(frame)
+        self._note()
+
+    def _note(self) -> None:
+        """What the drive remembers may be behind; it is never ahead. So a failure costs no commit."""
+        if self._noted_on is None:
+            return
+        drive, store = self._noted_on
+        directory = os.path.dirname(self.place.folder)
+        noted = Noted(self.log, self._header.number, self._flushed, self._clock(), directory, store)
+        try:
+            noting.write(drive, noted)
+        except OSError as error:
+            _log.warning("row log note=%s: %s: the drive says less of its log", noting.path_of(drive), error)
 
     def _leave_segment(self) -> None:
         self._flush()

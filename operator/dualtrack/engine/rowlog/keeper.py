@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from dualtrack.engine import devices, files
-from dualtrack.engine.rowlog import records
+from dualtrack.engine.rowlog import noting, records
 from dualtrack.engine.rowlog.appending import Place, RowLog
 from dualtrack.engine.rowlog.records import Header, Position
 from dualtrack.engine.rowlog.replaying import Replayed, replay
@@ -184,6 +184,8 @@ class Keeper:
                 f"the store has a row log in {self.status().directory} already; end it first (row-log stop)"
             )
         log = begin(self._store, setting)
+        store, drive = self._places
+        log.note_on(drive, store)
         try:
             self._set(log)
             self._store.commit(Batch(meta={SETTING: setting.pack(), BASE: None}))
@@ -253,12 +255,14 @@ class Keeper:
             self._log.close()
 
 
-def follow(store: OwnedStore, *, needed: bool = True) -> RowLog | None:
-    """The log that the store says it has, for whoever opens it, before anything is committed. Not `needed`:
-    whoever means to end it gets in without.
+def follow(store: OwnedStore, directory: str, drive: str, *, needed: bool = True) -> RowLog | None:
+    """The log that the store in `directory` says it has, for whoever opens it, before anything is committed.
+    Not `needed`: whoever means to end it gets in without.
     """
     setting = Setting.of(store.meta(SETTING))
     if setting is None:
+        if drive:
+            _refuse_snapshot_in_place(store, directory, drive)
         return None
     try:
         store.log = log = attach(store, setting)
@@ -267,7 +271,31 @@ def follow(store: OwnedStore, *, needed: bool = True) -> RowLog | None:
             raise
         _log.warning("row log error=%s: it is about to be ended", error)
         return None
+    if drive:
+        log.note_on(drive, directory)
     return log
+
+
+def _refuse_snapshot_in_place(store: OwnedStore, directory: str, drive: str) -> None:
+    """`RefusedError` where somebody copied a snapshot over the store: it lacks what the log has, and writing
+    into it would make two lines of one. Where it lies itself a snapshot may be opened.
+    """
+    at = Position.of(store.meta(POSITION))
+    if at is None or at.changes < 0:
+        return
+    noted = noting.read(drive)
+    if noted is None or noted.store != noting.seen_from(drive, directory):
+        return
+    if noted.log == at.log and noted.seq <= at.seq:
+        ahead = f"which goes on from record {at.seq}"
+    else:
+        ahead = f"which is at record {noted.seq} of {noted.log}, and the snapshot at {at.seq} of {at.log}"
+    raise RefusedError(
+        f"{directory} is a snapshot of the store that had a row log in {noted.directory}, {ahead}; nothing "
+        "may be written into it: move it away, if there is no other, and run dualtrack engine restore-store "
+        f"--snapshot DIR --row-log {noted.directory} (--without-log accepts that what was written since is "
+        "lost), or rebuild below KvOnly"
+    )
 
 
 def refuse_same_device(directory: str, drive: str, store: str, *, accepted: bool) -> None:

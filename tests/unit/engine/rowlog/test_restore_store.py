@@ -15,6 +15,7 @@ from dualtrack.engine import marker
 from dualtrack.engine.auditlog import parse
 from dualtrack.engine.marker import MarkerState
 from dualtrack.engine.owner import Owner, OwnerSettings
+from dualtrack.engine.rowlog import noting
 from dualtrack.engine.stores.lmdb import LmdbStore
 from dualtrack.engine.stores.protocol import Batch
 from dualtrack.errors import MarkerError, RefusedError, StoreCorruptError, StoreLockedError, UsageError
@@ -181,3 +182,52 @@ def test_that_the_store_went_on_with_another_log_is_told(
 def test_wrong_places_are_named(covered: Place, capsys: pytest.CaptureFixture[str]) -> None:
     assert covered.restore("--row-log", str(covered.copy)) == UsageError.exit_code
     assert "there is no log of drive" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_log_whose_last_segment_was_removed_is_told_by_the_drive(
+    covered: Place, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *, closed: bool
+) -> None:
+    with monkeypatch.context() as patch:
+        owner = covered.open()
+        owner.log.rotate()
+        write(owner, 31)
+        if not closed:  # it is killed, and notes nothing any more
+            patch.setattr(noting, "write", lambda *_: None)
+        owner.close()
+    shutil.rmtree(covered.store)
+    last = Path(covered.segments()[-1].path)
+    kept = last.rename(covered.drive.parent / last.name)
+    assert covered.restore_with_log("--dry-run") == 0
+    assert f"acknowledged commits are missing, {int(closed)} or more" in capsys.readouterr().out
+    kept.rename(last)
+    assert covered.restore_with_log() == 0
+    assert "warning" not in capsys.readouterr().out
+    assert 31 in numbers(covered.held()[0])
+
+
+def test_a_later_log_of_which_nothing_is_left_is_told_by_the_drive(
+    covered: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with closing(LmdbStore.open(str(covered.store), map_size=MAP_SIZE)) as store:
+        store.open_term()
+    known = {each.header.log for each in covered.segments()}
+    with covered.owner() as owner:
+        write(owner, 31)
+    for each in covered.segments():
+        if each.header.log not in known:
+            os.unlink(each.path)
+    assert covered.restore_with_log("--dry-run") == 0
+    assert "of which nothing is here" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("note", "told"), [(None, "has no note of its log"), (b"{}", "cannot be read")])
+def test_that_nothing_is_known_of_the_logs_end_is_told(
+    covered: Place, capsys: pytest.CaptureFixture[str], note: bytes | None, told: str
+) -> None:
+    path = Path(noting.path_of(str(covered.drive)))
+    path.unlink()
+    if note is not None:
+        path.write_bytes(note)
+    assert covered.restore_with_log("--dry-run") == 0
+    assert told in capsys.readouterr().out

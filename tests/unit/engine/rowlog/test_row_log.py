@@ -19,7 +19,7 @@ from dualtrack.cli.main import main
 from dualtrack.engine import files
 from dualtrack.engine.client import OwnerClient
 from dualtrack.engine.owner import Owner, OwnerSettings
-from dualtrack.engine.rowlog import keeper
+from dualtrack.engine.rowlog import keeper, noting
 from dualtrack.engine.rowlog.appending import RowLog
 from dualtrack.engine.server import Server
 from dualtrack.engine.stores.lmdb import LmdbStore
@@ -236,7 +236,9 @@ def test_a_log_whose_end_is_lost_is_a_gap(place: Place) -> None:
     check_restored(place)
 
 
-def test_a_snapshot_that_was_put_in_the_stores_place_is_brought_up_by_the_log(place: Place) -> None:
+def test_a_snapshot_that_was_put_in_the_stores_place_takes_no_commit_until_the_log_is_laid_over_it(
+    place: Place,
+) -> None:
     with place.owner() as owner:
         write(owner, 1)
         place.snapshot(owner)
@@ -245,11 +247,48 @@ def test_a_snapshot_that_was_put_in_the_stores_place_is_brought_up_by_the_log(pl
     before = place.held()[0]
     lose(place)
     shutil.copytree(place.copy, place.store)
-    with place.owner() as owner:  # it has no log of its own: nobody opened as an owner writes into another's
-        assert owner.log.status() == keeper.Status()
-        assert numbers({(row.bucket, row.key): row for row in owner.scan(None, 1000)}) == {1}
+    with (
+        pytest.raises(RefusedError, match=f"restore-store --snapshot DIR --row-log {place.log}"),
+        place.owner(),
+    ):
+        pass
     assert place.restore_with_log() == 0
     assert place.held()[0] == before
+    with place.owner() as owner:
+        write(owner, 7)
+        assert owner.log.status().covers
+
+
+def test_a_snapshot_in_the_stores_place_goes_on_once_somebody_accepts_what_is_lost(place: Place) -> None:
+    with place.owner() as owner:
+        place.snapshot(owner)
+        write(owner, 1)
+    lose(place)
+    shutil.copytree(place.copy, place.store)
+    with pytest.raises(RefusedError, match="restore-store"), place.owner(needs_log=False):
+        pass
+    assert place.restore("--without-log") == 0
+    with place.owner() as owner:
+        assert owner.log.status() == keeper.Status()
+        write(owner, 2)
+    assert numbers(place.held()[0]) == {2}
+
+
+def test_a_note_that_cannot_be_written_costs_no_commit(
+    place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with place.owner() as owner:
+        place.snapshot(owner)
+        with monkeypatch.context() as patch:
+            patch.setattr(noting, "write", full)
+            owner.log.rotate()
+            write(owner, 1)
+        assert "the drive says less of its log" in caplog.text
+        assert owner.log.status().covers
+    check_restored(place)
 
 
 def test_two_stores_of_one_drive_cannot_write_one_log(place: Place) -> None:
