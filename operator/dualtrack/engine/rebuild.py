@@ -1,10 +1,11 @@
 """`rebuild`: a new store made from the drive's files, verified, and put in the place of one that is lost.
 
-Only while files are the truth: never once the marker was at `KvOnly` or a hold was recorded, because rows may
-be the only copy then. The new store is swept and verified in `STORE.rebuild`; then both directories change
-places in one system call, so that at every moment a whole store lies at the path. The old one is kept beside
-it under a dated name, with a note in it that keeps it from being opened. Cut off anywhere, it can be run
-again: a half-built store begins anew, and nothing of the old one is ever deleted.
+Only while files are the truth: never from `KvOnly` on, or where something was held and the old store does not
+say that a restore has brought back all of it, because rows may be the only copy then. The new store is swept
+and verified in `STORE.rebuild`; then both directories change places in one system call, so that at every
+moment a whole store lies at the path. The old one is kept beside it under a dated name, with a note in it
+that keeps it from being opened. Cut off anywhere, it can be run again: a half-built store begins anew, and
+nothing of the old one is ever deleted.
 
 The new store has the old one's UUID, because it is this drive's store to marker and operator, and whatever
 meta values can still be read and do not follow from the rows (waivers, audit, fence, epoch, mode). They are
@@ -18,11 +19,12 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from dualtrack.engine import rebuild_schema, replacing
+from dualtrack.engine import marker, rebuild_schema, replacing
+from dualtrack.engine.cleanup import records
 from dualtrack.engine.drive import HOLD_DIRECTORY, Drive
 from dualtrack.engine.lock import DriveLock
 from dualtrack.engine.marker import MarkerState
@@ -134,7 +136,7 @@ def _refuse(drive: Drive, location: Location, lock: DriveLock) -> None:
             f"{drive.path} is at {lock.state.state}: its rows may be the only copy, and a store made from "
             "files would lack them; put a snapshot in the store's place, or restore first"
         )
-    if os.path.lexists(f"{drive.path}/{HOLD_DIRECTORY}") or drive.held:
+    if drive.held:
         raise RefusedError(
             f"{drive.path} has files on hold: rows are the only metadata of these objects; put a snapshot in "
             "the store's place, or restore first"
@@ -147,11 +149,7 @@ def _carry(
     """The old store's meta values that the new one keeps, and what could not be read of them."""
     database = location.driver is Driver.POSTGRESQL
     found, lost = rebuild_schema.salvage(drive, location) if database else _salvaged(location)
-    if any(name.startswith(_HOLDS) for name in found):
-        raise RefusedError(
-            f"{location} has recorded a hold: rows may be the only metadata of these objects; put a snapshot "
-            "in its place, or restore first"
-        )
+    _refuse_held(drive, location, found, lost)
     kept: dict[str, bytes | None] = {
         name: value for name, value in found.items() if name == SETTING or not name.startswith(_DERIVED)
     }
@@ -159,6 +157,23 @@ def _carry(
         kept["store_uuid"] = lock.state.store_uuid.encode()
     kept.setdefault("epoch", str(lock.state.epoch).encode())
     return kept, lost
+
+
+def _refuse_held(drive: Drive, location: Location, found: Mapping[str, bytes], lost: Sequence[str]) -> None:
+    """What was held stays in its folder when a restore has written its file from the row. That this was done
+    for all of it is told by the old store alone, beside a marker that the restore has lowered: where either
+    is gone, or says less, rows may be the only metadata.
+    """
+    folder = f"{drive.path}/{HOLD_DIRECTORY}"
+    if not os.path.lexists(folder) and not any(name.startswith(_HOLDS) for name in found):
+        return
+    if records.all_restored(found) and not lost and marker.exists(drive.path):
+        return
+    raise RefusedError(
+        f"{drive.path} has or had files on hold, and {location} does not say that a restore has brought back "
+        "all of them: rows may be the only metadata of these objects; put a snapshot in the store's place "
+        "and restore first"
+    )
 
 
 def _go_on_logging(fresh: Location, drive: Drive, setting: bytes) -> None:

@@ -2,6 +2,8 @@
 
 - `hold/pending`: the files that are being moved now. There is at most one such batch; whoever comes next
   finishes it first.
+- `hold/restored`: the number of the last batch that was moved before a whole restore. Where it is not that of
+  the last one of all (`hold/number`), something is held that nothing has brought back.
 - `held/EPOCH/NUMBER`: a batch that was moved, with mode, owner and time of each file and of its directory.
 - `directory/HASH`: mode, owner and time of a directory as it was before cleanup first took something out of
   it. The first record stays until a restore has used it.
@@ -13,7 +15,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import astuple, dataclass
 from itertools import chain, count
 
@@ -28,6 +30,7 @@ from dualtrack.engine.stores.protocol import Place
 
 PENDING = "hold/pending"
 NUMBER = "hold/number"
+RESTORED = "hold/restored"
 HELD = "held/"
 DIRECTORY = "directory/"
 CURSORS = ("hold", "purge", "directories")
@@ -151,7 +154,14 @@ def forgotten(owner: OwnerApi) -> dict[str, bytes | None]:
     if (value := owner.meta(PENDING)) is not None:
         pending = unpack_batch(value)
         changes |= put_down(owner, int(pending[0].target.split("/")[2]), pending)
+    if number := changes.get(NUMBER) or owner.meta(NUMBER):
+        changes[RESTORED] = number
     return changes
+
+
+def all_restored(meta: Mapping[str, bytes]) -> bool:
+    """Whether a restore has brought back all that was ever held, by the meta values of a store."""
+    return PENDING not in meta and RESTORED in meta and meta[RESTORED] == meta.get(NUMBER)
 
 
 def held_batches(owner: OwnerApi, after: str | None = None) -> Iterator[tuple[str, list[HeldFile]]]:
