@@ -69,13 +69,19 @@ class Draining:
         rows_lead = trust.holds_only_copy(self.drive)
         files_taken = trust.files_taken(self.drive)
         for place in places:
-            tokens = self.marks.tokens(place)
-            if tokens and rows_lead and self._only_in_row(place, files_taken=files_taken):
+            if not (tokens := self.marks.tokens(place)):
+                continue
+            try:
+                row_is_later = rows_lead and self._only_in_row(place, files_taken=files_taken)
+            except StoreCorruptError as error:
+                _log.warning("drain error=%s: nobody knows whether it is later than its file; dirty", error)
+                continue
+            if row_is_later:
                 if self._followed(place):
                     self.marks.clear(tokens)
                     kept += 1
                 continue
-            put = self._row_of_file(place) if tokens else None
+            put = self._row_of_file(place)
             if put is not None and (not rows_lead or self._kept(put)):
                 marks.append(tokens)
                 puts.append(put)

@@ -23,6 +23,7 @@ from dualtrack.engine.objects.layer import ObjectLayer
 from dualtrack.engine.objects.types import Attributes, Settings
 from dualtrack.engine.rows import Generation, Row, RowOrigin, RowState
 from dualtrack.engine.stores.protocol import Batch, Put
+from dualtrack.engine.stores.transaction import ROWS
 from dualtrack.errors import MarkerError, StoreError, StoreFullError, StoreLockedError
 from layers import Body, Figures, mark, mode_of, new_drive, opened, sweep
 
@@ -242,6 +243,26 @@ def test_a_marked_key_that_has_lost_its_file_is_deleted_and_its_row_kept(
         assert not any(row(layer, key).present for key in before)
     kept = {found.key: found.data for _, found in kept_values.kept(str(drive))}
     assert kept == {key: found.data for key, found in before.items()}
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_marked_key_whose_row_is_damaged_stays_dirty_and_stops_no_other(drive: Path, lost: bool) -> None:
+    """From `KvOnly` on nobody can tell whether its row is later than its file."""
+    with opened(drive, "returning") as layer:
+        owner = layer.opened.owner
+        assert owner is not None
+        for key in ("large", "small"):
+            owner.mark("bucket", key)
+        if lost:
+            files.unlink(str(drive / "bucket/large/xl.meta"))
+        with owner.store._write() as txn:  # type: ignore[attr-defined]
+            value = bytes(txn.get(ROWS, b"bucket\0large"))
+            damaged = value[:-1] + bytes((value[-1] ^ 1,))
+            txn.put(ROWS, b"bucket\0large", damaged)
+        assert layer.drain() == 1
+        assert owner.dirty_places(10) == [("bucket", "large")]
+        with owner.store._read() as txn:  # type: ignore[attr-defined]
+            assert bytes(txn.get(ROWS, b"bucket\0large")) == damaged
 
 
 @pytest.mark.parametrize("mode", ["kv_only", "returning"])
