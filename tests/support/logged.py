@@ -2,12 +2,13 @@
 
 As a program it commits until it is killed: one line on its output for each commit, once it was acknowledged.
 
-    logged.py DRIVE START
+    logged.py DRIVE START [COUNT]
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -137,14 +138,38 @@ def numbers(rows: dict[tuple[str, str], Row]) -> set[int]:
     return {row.mtime_ns for row in mine if row.present}
 
 
-def main(drive: str, start: int) -> None:
+def lose(place: Place) -> None:
+    """The disk of the store dies; the drive's other files stay."""
+    shutil.rmtree(place.store)
+
+
+def lost_and_restored(place: Place) -> set[int]:
+    """The store as the kill left it, opened again, and the one that snapshot and log give: the same."""
+    aside = place.drive.parent / "aside"
+    shutil.copytree(place.store, aside)
+    lose(place)
+    assert place.restore_with_log() == 0
+    restored = place.held()
+    lose(place)
+    shutil.copytree(aside, place.store)
+    shutil.rmtree(aside)
+    with place.owner():
+        pass  # brings it to the end of its log
+    assert place.held() == restored
+    return numbers(restored[0])
+
+
+def main(drive: str, start: int, count: int) -> None:
+    """Commit that many rows, or without end for 0. Every fourth begins a segment of the log."""
     with Place(Path(drive)).owner() as owner:
         number = start
-        while True:
+        while not count or number < start + count:
+            if number % 4 == 3:
+                owner.log.rotate()
             write(owner, number)
             print(number, flush=True)
             number += 1
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else 0)

@@ -32,16 +32,11 @@ from dualtrack.errors import (
     UsageError,
 )
 from layers import Figures, opened
-from logged import Place, numbers, write
+from logged import Place, lose, lost_and_restored, numbers, write
 
 
 class Cut(BaseException):
     """The power goes."""
-
-
-def lose(place: Place) -> None:
-    """The disk of the store dies; the drive's other files stay."""
-    shutil.rmtree(place.store)
 
 
 def check_restored(place: Place) -> None:
@@ -535,19 +530,3 @@ def killed(place: Place, start: int, lines: int) -> int:
         process.send_signal(signal.SIGKILL)
         last += sum(1 for _ in process.stdout)
     return last
-
-
-def lost_and_restored(place: Place) -> set[int]:
-    """The store as the kill left it, opened again, and the one that snapshot and log give: the same."""
-    aside = place.drive.parent / "aside"
-    shutil.copytree(place.store, aside)
-    lose(place)
-    assert place.restore_with_log() == 0
-    restored = place.held()
-    lose(place)
-    shutil.copytree(aside, place.store)
-    shutil.rmtree(aside)
-    with place.owner():
-        pass  # brings it to the end of its log
-    assert place.held() == restored
-    return numbers(restored[0])
