@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dualtrack.cli.subparsers import Subparsers
 from dualtrack.cli.tasks import Work, add_task_arguments, run_task
-from dualtrack.engine.rowlog.keeper import SETTING, Setting
+from dualtrack.engine.rowlog.opening import SETTING, Setting
 from dualtrack.engine.task import Task
 
 

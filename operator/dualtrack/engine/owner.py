@@ -28,7 +28,8 @@ from dualtrack.engine.objects import intents
 from dualtrack.engine.objects.cache import Commits
 from dualtrack.engine.owner_api import OwnerInfo
 from dualtrack.engine.rowlog.appending import RowLog
-from dualtrack.engine.rowlog.keeper import Keeper, follow
+from dualtrack.engine.rowlog.keeper import Keeper
+from dualtrack.engine.rowlog.opening import follow
 from dualtrack.engine.rows import ZERO, Generation, Row
 from dualtrack.engine.storelock import lock_store
 from dualtrack.engine.stores.location import Driver, Location, locate

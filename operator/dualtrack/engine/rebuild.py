@@ -32,7 +32,7 @@ from dualtrack.engine.migrate import Sweep
 from dualtrack.engine.owner import Owner, OwnerSettings
 from dualtrack.engine.owner_api import OwnerApi
 from dualtrack.engine.pace import Pace
-from dualtrack.engine.rowlog.keeper import SETTING, Setting
+from dualtrack.engine.rowlog.opening import SETTING, Setting
 from dualtrack.engine.storelock import REPLACED
 from dualtrack.engine.stores.location import Driver, Location, locate
 from dualtrack.engine.stores.opening import open_store

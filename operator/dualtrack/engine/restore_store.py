@@ -23,7 +23,8 @@ from dualtrack.engine.drive import Drive
 from dualtrack.engine.lock import DriveLock
 from dualtrack.engine.marker import MarkerState
 from dualtrack.engine.rowlog import noting
-from dualtrack.engine.rowlog.keeper import ENDED, SETTING, Setting
+from dualtrack.engine.rowlog.keeper import ENDED
+from dualtrack.engine.rowlog.opening import SETTING, Setting
 from dualtrack.engine.rowlog.records import Position
 from dualtrack.engine.rowlog.replaying import Replayed, replay
 from dualtrack.engine.rowlog.segments import LogGapError, later_logs

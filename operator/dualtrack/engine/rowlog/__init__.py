@@ -4,5 +4,6 @@ From `KvOnly` on rows are the only metadata, and a snapshot is as old as its las
 together give the store as it was at its last acknowledged commit (`restore-store`).
 
 `records` is the format, pure; `segments` reads a log and says where it ends or why it cannot be believed;
-`appending` writes one; `replaying` lays it over a store; `keeper` is what an owner does with all of them.
+`appending` writes one; `noting` has the drive remember how far it is; `replaying` lays it over a store. An
+owner goes on with its log by `opening`, and `keeper` is what it does with one otherwise.
 """

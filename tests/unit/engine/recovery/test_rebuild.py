@@ -17,7 +17,7 @@ from dualtrack.engine import rebuild as rebuilding
 from dualtrack.engine.marker import MarkerState
 from dualtrack.engine.owner import Owner, OwnerSettings
 from dualtrack.engine.replacing import BUILDING
-from dualtrack.engine.rowlog.keeper import SETTING, Setting
+from dualtrack.engine.rowlog.opening import SETTING, Setting
 from dualtrack.engine.rowlog.records import Position
 from dualtrack.engine.rowlog.segments import segments
 from dualtrack.engine.stores.location import locate

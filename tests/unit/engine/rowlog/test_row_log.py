@@ -21,6 +21,7 @@ from dualtrack.engine.client import OwnerClient
 from dualtrack.engine.owner import Owner, OwnerSettings
 from dualtrack.engine.rowlog import keeper, noting
 from dualtrack.engine.rowlog.appending import RowLog
+from dualtrack.engine.rowlog.opening import SETTING, Setting
 from dualtrack.engine.server import Server
 from dualtrack.engine.stores.lmdb import LmdbStore
 from dualtrack.engine.stores.protocol import Batch
@@ -404,7 +405,7 @@ def test_another_interval_ends_no_log_and_is_kept_by_a_restore(place: Place) -> 
     assert len({each.header.log for each in place.segments()}) == 1
     check_restored(place)
     with place.owner() as owner:
-        assert keeper.Setting.of(owner.meta(keeper.SETTING)) == keeper.Setting(str(place.log), 1800)
+        assert Setting.of(owner.meta(SETTING)) == Setting(str(place.log), 1800)
         assert owner.log.status().covers
 
 
@@ -440,7 +441,7 @@ def test_a_commit_that_fails_leaves_the_interval_as_it_was(
                 owner.log.start(str(place.log), 3600, accept_same_device=True)
         write(owner, 1)
         assert {each.header.flush_seconds for each in place.segments()} == {0}
-        assert keeper.Setting.of(owner.meta(keeper.SETTING)) == keeper.Setting(str(place.log))
+        assert Setting.of(owner.meta(SETTING)) == Setting(str(place.log))
     check_restored(place)
 
 
