@@ -40,9 +40,12 @@ def everywhere(counts: dict[str, int]) -> list[tuple[str, int]]:
     return [(call, number) for call in CALLS for number in range(1, counts.get(call, 0) + 1)]
 
 
-def first_and_last(counts: dict[str, int]) -> list[tuple[str, int]]:
+def renames_and_ends(counts: dict[str, int]) -> list[tuple[str, int]]:
+    """Each rename, which is where one thing takes the place of another; of other calls the first and last."""
     return [
-        (call, number) for call in CALLS for number in sorted({1, counts.get(call, 0)} - {0}) if counts[call]
+        (call, number)
+        for call, number in everywhere(counts)
+        if call == "rename" or number in (1, counts[call])
     ]
 
 
@@ -76,8 +79,7 @@ class Killing:
         wanted = points(counted(words, CALLS, self._traces / "log"))
         for call, number in wanted:
             self.bring_back()
-            done = traced(words, "-e", f"trace={call}", "-e", f"inject={call}:signal=SIGKILL:when={number}")
-            assert done.returncode in (-signal.SIGKILL, 128 + signal.SIGKILL), (call, number, done.stderr)
+            _kill(words, call, number)
             check()
         return len(wanted)
 
@@ -102,6 +104,12 @@ class Killing:
             acknowledged = {each for each in map(int, done.stdout.split()) if each % 5 != 4}
             assert lost_and_restored(self.place) >= acknowledged | {5, 6, 7, 8}, (call, number)
         return len(wanted)
+
+
+def _kill(words: list[str], call: str, number: int | str, *more: str) -> None:
+    inject = f"inject={call}:signal=SIGKILL:when={number}"
+    done = traced(words, *more, "-e", f"trace={call}", "-e", inject)
+    assert done.returncode in (-signal.SIGKILL, 128 + signal.SIGKILL), (call, number, done.stderr)
 
 
 def _counts(folder: Path) -> dict[str, int]:
@@ -143,7 +151,13 @@ def copied_anywhere(path: Path, points: Points) -> int:
         assert run(words).returncode == 0
         assert lost_and_restored(place) >= {5, 6, 7, 8}
 
-    return killing.verb(words, points, check)
+    kills = killing.verb(words, points, check)
+    # The thread that commits makes as many renames, and earlier: those of the copy itself are named by path.
+    for path in (place.copy, place.copy.with_name("copy.tmp")):
+        killing.bring_back()
+        _kill(words, "rename", "1+", "-P", str(path))
+        check()
+    return kills + 2
 
 
 def restored_anywhere(path: Path, points: Points) -> int:
