@@ -621,6 +621,37 @@ MUTATIONS = (
         "tests/unit/engine/recovery/test_rebuild.py::test_no_rebuild_once_rows_may_be_the_only_copy",
     ),
     Mutation(
+        "held and not restored",
+        "rebuild.py",
+        "if records.all_restored(found) and not lost and marker.exists(drive.path):",
+        "if True:",
+        f"{CLEANUP}/test_rebuild_after_restore.py::test_what_may_still_be_held_keeps_a_rebuild_refused",
+    ),
+    Mutation(
+        "damaged row in a restore",
+        "restore.py",
+        "    if restoring.damaged:\n",
+        "    if False:\n",
+        f"{CLEANUP}/test_restore_around_damage.py"
+        "::test_damaged_rows_stop_no_other_object_and_come_back_once_they_are_mended",
+    ),
+    Mutation(
+        "value kept by the drain",
+        "draining.py",
+        "                self.keep([known])\n",
+        "",
+        "tests/unit/objects/test_modes.py"
+        "::test_a_marked_key_that_has_lost_its_file_is_deleted_and_its_row_kept",
+    ),
+    Mutation(
+        "exchanged file",
+        "put_back.py",
+        'return _digest(data) == path.rpartition(".")[2]',
+        "return True",
+        "tests/unit/engine/repair/test_cut_off_exchange.py"
+        "::test_what_somebody_wrote_meanwhile_is_kept_and_named",
+    ),
+    Mutation(
         "store behind files",
         "restore_store.py",
         "if not lock.state.state.reached(MarkerState.KV_ONLY):",
