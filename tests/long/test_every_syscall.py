@@ -1,8 +1,9 @@
 """Killed or failed at every system call that changes a drive, each verb, each place; then run again.
 
 `strace` kills the real command line at the N-th call of a kind, or lets the call fail with EIO, ENOSPC or
-EROFS in turn, for N = 1, 2, … up to the last call of an undisturbed run. After each: every object is
-accounted for at once, the verb run again ends well, and its end is that of an undisturbed run.
+EROFS in turn, for N = 1, 2, … up to the last call of an undisturbed run, on the busiest thread and on the
+main one. After each: every object is accounted for at once, the verb run again ends well, and its end is
+that of an undisturbed run.
 
 `DUALTRACK_KILL_POINTS=N` takes N places of each verb, drawn by the seed, instead of all.
 """
@@ -29,7 +30,7 @@ from dualtrack.engine.cleanup.purge import purge
 from dualtrack.engine.drive import Drive
 from dualtrack.engine.marker import MarkerState
 from dualtrack.engine.rows import is_system
-from strace import command, counted, run, traced
+from strace import Place, command, places, run
 
 CALLS = (
     *("rename", "renameat2", "link", "linkat", "unlink", "unlinkat", "mkdir", "rmdir"),
@@ -158,15 +159,14 @@ def way(bench_type: type, migrated_tiny: Path, tmp_path_factory: pytest.TempPath
     return Way(copy, migrated_tiny, home)
 
 
-def places(counts: dict[str, int], rng: random.Random) -> list[tuple[str, int, str]]:
-    """(call, N, what is injected) of all places, or of as many as were asked for."""
-    every = [
-        (call, number, injected)
-        for call, count in counts.items()
-        for number in range(1, count + 1)
-        for injected in ("signal=SIGKILL", f"error={ERRORS[number % len(ERRORS)]}")
+def chosen(every: list[Place], rng: random.Random) -> list[tuple[Place, str]]:
+    """All places and what is injected there, or as many as were asked for."""
+    pairs = [
+        (place, injected)
+        for place in every
+        for injected in ("signal=SIGKILL", f"error={ERRORS[place.number % len(ERRORS)]}")
     ]
-    return sorted(rng.sample(every, POINTS)) if 0 < POINTS < len(every) else every
+    return rng.sample(pairs, POINTS) if 0 < POINTS < len(pairs) else pairs
 
 
 def filled(case: Case, home: Path) -> tuple[str, ...]:
@@ -179,16 +179,16 @@ def test_a_verb_that_is_killed_or_failed_anywhere_loses_nothing(
 ) -> None:
     case = way.case(name)
     undisturbed = way.copies(case.drive)
-    counts = counted(command(undisturbed, *filled(case, tmp_path / "undisturbed")), CALLS, tmp_path / "log")
+    every = places(command(undisturbed, *filled(case, tmp_path / "undisturbed")), CALLS, tmp_path / "log")
     case.check(undisturbed)
     happened: Counter[str] = Counter()
-    for number, (call, when, injected) in enumerate(places(counts, random.Random(seed))):
+    for number, (place, injected) in enumerate(chosen(every, random.Random(seed))):
         bench = way.copies(case.drive)
         home = tmp_path / str(number)
         home.mkdir()
         arguments = command(bench, *filled(case, home))
-        done = traced(arguments, "-e", f"trace={call}", "-e", f"inject={call}:{injected}:when={when}")
-        where = (name, call, when, injected, done.stderr[-500:])
+        done = place.disturbed(arguments, injected)
+        where = (name, place, injected, done.stderr[-500:])
         if injected == "signal=SIGKILL":
             assert done.returncode in (0, -signal.SIGKILL, 128 + signal.SIGKILL), where
         else:

@@ -18,7 +18,7 @@ import pytest
 from dualtrack.engine.rows import Row
 from planting import PLANTS
 from smalldrive import BUCKET, small_bench
-from strace import command, counted, run, traced
+from strace import Place, command, places, run
 from sweepbench import Bench
 
 CALLS = ("rename", "renameat2", "link", "linkat", "mkdir", "fsync", "fdatasync")
@@ -47,16 +47,10 @@ def ends(bench: Bench, *words: str) -> int:
     return done.returncode
 
 
-def points(arguments: list[str], log: Path) -> list[tuple[str, int]]:
-    """Calls of an undisturbed run, by name and number on its busiest thread: each of them is one kill."""
-    counts = counted(arguments, CALLS, log)
-    return [(name, number) for name in CALLS for number in range(1, counts[name] + 1)]
-
-
-def kill(arguments: list[str], call: str, number: int) -> None:
-    """Run it until it enters the call for the `number`th time. It gets there: the undisturbed run did."""
-    done = traced(arguments, "-e", f"trace={call}", "-e", f"inject={call}:signal=SIGKILL:when={number}")
-    assert done.returncode in (-signal.SIGKILL, 128 + signal.SIGKILL), (call, number, done.stderr)
+def kill(arguments: list[str], place: Place) -> None:
+    """It gets there: the undisturbed run did."""
+    done = place.disturbed(arguments, "signal=SIGKILL")
+    assert done.returncode in (-signal.SIGKILL, 128 + signal.SIGKILL), (place, done.stderr)
 
 
 def everything(bench: Bench) -> tuple[dict[str, bytes], dict[str, object]]:
@@ -104,21 +98,21 @@ def test_a_repair_killed_anywhere(
     broken: Callable[[str], Bench], tmp_path: Path, case: str, tell: Callable[[str], None]
 ) -> None:
     plant, words = CASES[case].plant, CASES[case].words
-    calls = points(command(broken(plant), "repair", *words), tmp_path / "log")
-    for call, number in calls:
+    found = places(command(broken(plant), "repair", *words), CALLS, tmp_path / "log")
+    for place in found:
         bench = broken(plant)
         before = everything(bench)
-        kill(command(bench, "repair", *words, "--run-id", "first"), call, number)
-        assert nothing_is_lost(bench, before[0]), (call, number)
+        kill(command(bench, "repair", *words, "--run-id", "first"), place)
+        assert nothing_is_lost(bench, before[0]), place
         assert ends(bench, "repair", *words, "--run-id", "second") == 0
-        assert ends(bench, "verify") == 0, (call, number)
+        assert ends(bench, "verify") == 0, place
         for run_id in ("second", "first"):
             assert ends(bench, "repair", "undo", run_id, *words[-1:] * ("--server-stopped" in words)) in (
                 0,
                 2,
             )
-        assert everything(bench) == before, (call, number)
-    tell(f"repair, {case}: killed at each of its {len(calls)} calls")
+        assert everything(bench) == before, place
+    tell(f"repair, {case}: killed at each of its {len(found)} calls")
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -129,13 +123,13 @@ def test_an_undo_killed_anywhere(
     undo = ("repair", "undo", "first", *words[-1:] * ("--server-stopped" in words))
     bench = broken(plant)
     assert ends(bench, "repair", *words, "--run-id", "first") == 0
-    calls = points(command(bench, *undo), tmp_path / "log")
-    for call, number in calls:
+    found = places(command(bench, *undo), CALLS, tmp_path / "log")
+    for place in found:
         bench = broken(plant)
         before = everything(bench)
         assert ends(bench, "repair", *words, "--run-id", "first") == 0
-        kill(command(bench, *undo), call, number)
-        assert nothing_is_lost(bench, before[0]), (call, number)
+        kill(command(bench, *undo), place)
+        assert nothing_is_lost(bench, before[0]), place
         assert ends(bench, *undo) == 0
-        assert everything(bench) == before, (call, number)
-    tell(f"undo, {case}: killed at each of its {len(calls)} calls")
+        assert everything(bench) == before, place
+    tell(f"undo, {case}: killed at each of its {len(found)} calls")

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import logged
 from logged import lose, lost_and_restored, started, write
-from strace import command, counted, run, traced
+from strace import Place, command, places, run
 
 CALLS = (
     "write",
@@ -33,19 +33,20 @@ CALLS = (
 )
 WRITES = 12
 """The writer begins a segment after every fourth."""
-Points = Callable[[dict[str, int]], list[tuple[str, int]]]
+Points = Callable[[list[Place]], list[Place]]
 
 
-def everywhere(counts: dict[str, int]) -> list[tuple[str, int]]:
-    return [(call, number) for call in CALLS for number in range(1, counts.get(call, 0) + 1)]
+def everywhere(every: list[Place]) -> list[Place]:
+    return every
 
 
-def renames_and_ends(counts: dict[str, int]) -> list[tuple[str, int]]:
+def renames_and_ends(every: list[Place]) -> list[Place]:
     """Each rename, which is where one thing takes the place of another; of other calls the first and last."""
+    last = {(place.call, place.main): place.number for place in every}
     return [
-        (call, number)
-        for call, number in everywhere(counts)
-        if call == "rename" or number in (1, counts[call])
+        place
+        for place in every
+        if place.call == "rename" or place.number in (1, last[place.call, place.main])
     ]
 
 
@@ -76,10 +77,10 @@ class Killing:
         """Kill the verb at each of its points, and check; how many."""
         self._traces.mkdir()
         self.keep()
-        wanted = points(counted(words, CALLS, self._traces / "log"))
-        for call, number in wanted:
+        wanted = points(places(words, CALLS, self._traces / "log"))
+        for place in wanted:
             self.bring_back()
-            _kill(words, call, number)
+            _is_killed(place.disturbed(words, "signal=SIGKILL"))
             check()
         return len(wanted)
 
@@ -90,34 +91,35 @@ class Killing:
         program = [sys.executable, logged.__file__, str(self.place.drive), "100", str(WRITES)]
         trace = ["strace", "-f", "-ff", "-o", str(self._traces / "log"), "-e", "trace=" + ",".join(CALLS)]
         subprocess.run([*trace, *program], check=True, capture_output=True)
-        wanted = points(_counts(self._traces))
-        for call, number in wanted:
+        wanted = points(_places(self._traces))
+        for place in wanted:
             self.bring_back()
-            inject = ["-e", f"trace={call}", "-e", f"inject={call}:signal=SIGKILL:when={number}"]
+            inject = ["-e", f"trace={place.call}"]
+            inject += ["-e", f"inject={place.call}:signal=SIGKILL:when={place.number}"]
             done = subprocess.run(
                 ["strace", "-f", "-o", "/dev/null", *inject, *program],
                 capture_output=True,
                 text=True,
                 check=False,
             )
-            assert done.returncode in (-signal.SIGKILL, 128 + signal.SIGKILL), (call, number, done.stderr)
+            _is_killed(done)
             acknowledged = {each for each in map(int, done.stdout.split()) if each % 5 != 4}
-            assert lost_and_restored(self.place) >= acknowledged | {5, 6, 7, 8}, (call, number)
+            assert lost_and_restored(self.place) >= acknowledged | {5, 6, 7, 8}, place
         return len(wanted)
 
 
-def _kill(words: list[str], call: str, number: int | str, *more: str) -> None:
-    inject = f"inject={call}:signal=SIGKILL:when={number}"
-    done = traced(words, *more, "-e", f"trace={call}", "-e", inject)
-    assert done.returncode in (-signal.SIGKILL, 128 + signal.SIGKILL), (call, number, done.stderr)
+def _is_killed(done: subprocess.CompletedProcess[str]) -> None:
+    assert done.returncode in (-signal.SIGKILL, 128 + signal.SIGKILL), (done.args, done.stderr)
 
 
-def _counts(folder: Path) -> dict[str, int]:
-    """Calls of the thread that makes the most of each."""
+def _places(folder: Path) -> list[Place]:
+    """By the thread that makes the most of each call."""
     found = [
         re.findall(r"^(\w+)\(", path.read_text(errors="replace"), re.MULTILINE) for path in folder.iterdir()
     ]
-    return {call: max(each.count(call) for each in found) for call in CALLS}
+    return [
+        Place(call, number + 1) for call in CALLS for number in range(max(each.count(call) for each in found))
+    ]
 
 
 def begun_anywhere(path: Path, points: Points) -> int:
@@ -151,13 +153,7 @@ def copied_anywhere(path: Path, points: Points) -> int:
         assert run(words).returncode == 0
         assert lost_and_restored(place) >= {5, 6, 7, 8}
 
-    kills = killing.verb(words, points, check)
-    # The thread that commits makes as many renames, and earlier: those of the copy itself are named by path.
-    for path in (place.copy, place.copy.with_name("copy.tmp")):
-        killing.bring_back()
-        _kill(words, "rename", "1+", "-P", str(path))
-        check()
-    return kills + 2
+    return killing.verb(words, points, check)
 
 
 def restored_anywhere(path: Path, points: Points) -> int:

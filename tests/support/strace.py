@@ -14,6 +14,9 @@ import select
 import subprocess
 import sys
 import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,24 +30,48 @@ def command(bench: Any, *verb: str) -> list[str]:
 
 def run(words: list[str]) -> subprocess.CompletedProcess[str]:
     """`dualtrack WORDS`, undisturbed."""
-    return _ended(words, None)
+    return _ended(words, None)[0]
 
 
 def traced(words: list[str], *options: str) -> subprocess.CompletedProcess[str]:
-    """`dualtrack WORDS` under `strace OPTIONS`, from its first call on."""
-    return _ended(words, options)
+    """`dualtrack WORDS`, all its threads, under `strace OPTIONS`, from its first call on."""
+    return _ended(words, ("-f", *options))[0]
 
 
-def counted(words: list[str], calls: tuple[str, ...], log: Path) -> dict[str, int]:
-    """How often an undisturbed run makes each of the calls, on its busiest thread."""
-    done = traced(words, "-ff", "-o", str(log), "-e", "trace=" + ",".join(calls))
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a thread enters `call` for the `number`th time: the first that gets there or, if `main`, the main
+    thread. `strace` counts each thread's calls by themselves, and a busier one would always be stopped first.
+    """
+
+    call: str
+    number: int
+    main: bool = False
+
+    def disturbed(self, words: list[str], how: str) -> subprocess.CompletedProcess[str]:
+        """`dualtrack WORDS`, with this call failed (`error=EIO`) or the end of it (`signal=SIGKILL`)."""
+        inject = ("-e", f"trace={self.call}", "-e", f"inject={self.call}:{how}:when={self.number}")
+        return _ended(words, inject if self.main else ("-f", *inject))[0]
+
+
+def places(words: list[str], calls: Sequence[str], log: Path) -> list[Place]:
+    """Each of these calls of an undisturbed run on the thread that makes the most of its kind, and on the
+    main thread where both it and another make them. Not: those of a third, or of another less busy than it.
+    """
+    done, main = _ended(words, ("-ff", "-o", str(log), "-e", "trace=" + ",".join(calls)))
     assert done.returncode == 0, done.stderr
-    counts: dict[str, int] = {}
-    for path in log.parent.glob(log.name + ".*"):
-        found = re.findall(r"^(\w+)\(", path.read_text(errors="replace"), re.MULTILINE)
-        for name in calls:
-            counts[name] = max(counts.get(name, 0), found.count(name))
-    return counts
+    threads = {
+        path.suffix: Counter(re.findall(r"^(\w+)\(", path.read_text(errors="replace"), re.MULTILINE))
+        for path in log.parent.glob(log.name + ".*")
+    }
+    own = threads[f".{main}"]
+    found = []
+    for call in calls:
+        counts = [made[call] for made in threads.values()]
+        found += [Place(call, number + 1) for number in range(max(counts))]
+        if own[call] < sum(counts):
+            found += [Place(call, number + 1, main=True) for number in range(own[call])]
+    return found
 
 
 @functools.cache
@@ -59,8 +86,8 @@ def _server() -> subprocess.Popen[bytes]:
     )
 
 
-def _ended(words: list[str], options: tuple[str, ...] | None) -> subprocess.CompletedProcess[str]:
-    """Run it to its end, under `strace` if there are options."""
+def _ended(words: list[str], options: tuple[str, ...] | None) -> tuple[subprocess.CompletedProcess[str], int]:
+    """Run it to its end, under `strace` if there are options; with its process id."""
     server = _server()
     assert server.stdin is not None
     with tempfile.TemporaryDirectory(prefix="dualtrack-command-") as folder:
@@ -77,7 +104,7 @@ def _ended(words: list[str], options: tuple[str, ...] | None) -> subprocess.Comp
         if tracer is not None:
             tracer.communicate(timeout=_SECONDS)
         out, err = (Path(folder, name).read_text(errors="replace") for name in ("stdout", "stderr"))
-    return subprocess.CompletedProcess(words, code, out, err)
+    return subprocess.CompletedProcess(words, code, out, err), child
 
 
 def _answer(server: subprocess.Popen[bytes], otherwise: str) -> int:
@@ -90,7 +117,7 @@ def _answer(server: subprocess.Popen[bytes], otherwise: str) -> int:
 def _attached(child: int, options: tuple[str, ...]) -> subprocess.Popen[str]:
     """`strace` on the waiting child. Once it says so, the child runs no instruction that it does not see."""
     quiet = () if "-o" in options else ("-o", os.devnull)
-    command = ["strace", "-f", *quiet, *options, "-p", str(child)]
+    command = ["strace", *quiet, *options, "-p", str(child)]
     tracer = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert tracer.stderr is not None
     said = tracer.stderr.readline()

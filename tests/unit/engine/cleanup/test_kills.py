@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,14 +20,12 @@ from dualtrack.engine.drive import Drive
 from dualtrack.engine.marker import MarkerState
 from dualtrack.engine.rows import Row, is_system
 from dualtrack.engine.task import Task
-from strace import command, counted, run, traced
+from strace import Place, command, places, run
 
 HOLD_CALLS = ("rename", "renameat2", "mkdir", "fsync", "fdatasync")
 PURGE_CALLS = ("rename", "unlink", "rmdir", "fsync", "fdatasync")
 RESTORE_CALLS = ("rename", "unlink", "mkdir", "fsync", "fdatasync", "utimensat")
 DIRECTORY_CALLS = ("rmdir", "fdatasync")
-POINTS = 2
-"""How many places of each kind of call are tried, spread from the first to the last."""
 
 Copy = Callable[[Path], "object"]
 pytestmark = pytest.mark.skipif(
@@ -35,17 +33,16 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def kill_points(counts: dict[str, int], points: int = POINTS) -> Iterator[tuple[str, int]]:
-    for name, count in counts.items():
-        wanted = (
-            {1 + round(step * (count - 1) / max(1, points - 1)) for step in range(points)} if count else ()
-        )
-        for number in sorted(wanted):
-            yield name, number
+def spread(every: list[Place]) -> list[Place]:
+    """Of each kind of call, on each kind of thread, the first and the last."""
+    kinds: dict[tuple[str, bool], list[Place]] = {}
+    for place in every:
+        kinds.setdefault((place.call, place.main), []).append(place)
+    return [found[0] for found in kinds.values()] + [found[-1] for found in kinds.values() if len(found) > 1]
 
 
-def killed(arguments: list[str], call: str, number: int) -> bool:
-    done = traced(arguments, "-e", f"trace={call}", "-e", f"inject={call}:signal=SIGKILL:when={number}")
+def killed(arguments: list[str], place: Place) -> bool:
+    done = place.disturbed(arguments, "signal=SIGKILL")
     assert done.returncode in (0, -signal.SIGKILL, 128 + signal.SIGKILL), done.stderr
     return done.returncode != 0
 
@@ -71,18 +68,18 @@ def test_a_hold_killed_anywhere_ends_like_an_undisturbed_one(
     copies: Copy, migrated_tiny: Path, tmp_path: Path
 ) -> None:
     verb = ("cleanup", "hold", "--server-stopped")
-    counts = counted(command(copies(migrated_tiny), *verb), HOLD_CALLS, tmp_path / "log")
+    every = places(command(copies(migrated_tiny), *verb), HOLD_CALLS, tmp_path / "log")
     kills = 0
-    for call, number in kill_points(counts):
+    for place in spread(every):
         bench = copies(migrated_tiny)
-        kills += killed(command(bench, *verb), call, number)
+        kills += killed(command(bench, *verb), place)
         rows = present_rows(bench)
         held = kept_bytes(bench)
         for row in rows:
             path = bench.drive / naming.meta_path(row.bucket, row.key)
-            assert row.data in held or path.read_bytes() == row.data, (call, number, row.key)
+            assert row.data in held or path.read_bytes() == row.data, (place, row.key)
         held_format = Drive.open(bench.drive).held
-        assert held_format or not held, (call, number)
+        assert held_format or not held, place
         again(command(bench, *verb))
         assert bench.metas() == []
         assert bench.held() == len(rows) == 9
@@ -119,13 +116,13 @@ def test_a_purge_killed_anywhere_ends_like_an_undisturbed_one(
         "--snapshot",
         str(tmp_path / "copy"),
     )
-    counts = counted(command(copies(prepared.drive), *verb), PURGE_CALLS, tmp_path / "log")
+    every = places(command(copies(prepared.drive), *verb), PURGE_CALLS, tmp_path / "log")
     kills = 0
-    for call, number in kill_points(counts):
+    for place in spread(every):
         bench = copies(prepared.drive)
-        kills += killed(command(bench, *verb), call, number)
+        kills += killed(command(bench, *verb), place)
         if bench.held() < 9:
-            assert marker.read(str(bench.drive)).state is MarkerState.PURGED, (call, number)
+            assert marker.read(str(bench.drive)).state is MarkerState.PURGED, place
         again(command(bench, *verb))
         assert bench.held() == 0
         assert len(present_rows(bench)) == 9
@@ -139,18 +136,18 @@ def test_a_restore_killed_anywhere_gives_the_same_drive(
     prepared = copies(migrated_tiny)
     before = prepared.files()
     to_purged(prepared, tmp_path / "copy")
-    counts = counted(command(copies(prepared.drive), "restore"), RESTORE_CALLS, tmp_path / "log")
+    every = places(command(copies(prepared.drive), "restore"), RESTORE_CALLS, tmp_path / "log")
     kills = 0
-    for call, number in kill_points(counts):
+    for place in spread(every):
         bench = copies(prepared.drive)
-        kills += killed(command(bench, "restore"), call, number)
+        kills += killed(command(bench, "restore"), place)
         state = marker.read(str(bench.drive)).state
         if not Drive.open(bench.drive).held:
-            assert bench.files() == before, (call, number)
+            assert bench.files() == before, place
         if state is MarkerState.FS_AUTHORITATIVE:
-            assert not Drive.open(bench.drive).held, (call, number)
+            assert not Drive.open(bench.drive).held, place
         again(command(bench, "restore"))
-        assert bench.files() == before, (call, number)
+        assert bench.files() == before, place
         assert marker.read(str(bench.drive)).state is MarkerState.FS_AUTHORITATIVE
         assert not (bench.drive / ".dualtrack" / "format.json.orig").exists()
     assert kills > 6
@@ -164,13 +161,13 @@ def test_removing_directories_killed_anywhere_can_still_be_restored(
     to_held(prepared, tmp_path / "copy")
     prepared.run(lambda task: purge(task, str(tmp_path / "copy"), same_device=True))
     verb = ("cleanup", "directories", "--server-stopped")
-    counts = counted(command(copies(prepared.drive), *verb), DIRECTORY_CALLS, tmp_path / "log")
+    every = places(command(copies(prepared.drive), *verb), DIRECTORY_CALLS, tmp_path / "log")
     kills = 0
-    for call, number in kill_points(counts):
+    for place in spread(every):
         bench = copies(prepared.drive)
-        kills += killed(command(bench, *verb), call, number)
+        kills += killed(command(bench, *verb), place)
         again(command(bench, *verb))
         again(command(bench, "restore"))
-        assert bench.files() == before, (call, number)
-        assert bench.directories() == directories, (call, number)
+        assert bench.files() == before, place
+        assert bench.directories() == directories, place
     assert kills > 3
