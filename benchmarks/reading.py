@@ -21,7 +21,7 @@ from benchmarks import measure
 from benchmarks.measure import Figure
 from benchmarks.migrate import fresh_store, migrate
 from benchmarks.trees import BUCKET, tree
-from dualtrack.engine.export import exported_lines
+from dualtrack.engine.export import LeftOut, exported_lines
 from dualtrack.engine.owner import Owner, OwnerSettings
 
 PAGE = 10_000
@@ -56,7 +56,7 @@ def figures_of(owner: Owner) -> list[Figure]:
             owner.get(BUCKET, key)
 
     def export() -> int:
-        return sum(lines.count(b"\n") for lines in exported_lines(owner, []))
+        return sum(lines.count(b"\n") for lines in exported_lines(owner, LeftOut()))
 
     found: list[Figure] = []
     for name, work, scale, unit, target in (

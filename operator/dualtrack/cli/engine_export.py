@@ -13,7 +13,7 @@ from dualtrack.cli import cycles, streams
 from dualtrack.cli.subparsers import Subparsers
 from dualtrack.cli.versions_out import TABULAR, add_out_argument, write_versions
 from dualtrack.engine.entries import Entry, json_text
-from dualtrack.engine.export import exported, exported_lines
+from dualtrack.engine.export import LeftOut, exported, exported_lines
 from dualtrack.engine.inventory import Tally
 from dualtrack.engine.jsonlines import json_lines
 from dualtrack.engine.owner import OwnerSettings
@@ -24,7 +24,7 @@ from dualtrack.engine.sets.rows import RowSource
 from dualtrack.engine.sets.topology import group
 from dualtrack.engine.sets.view import SetView
 from dualtrack.engine.stores.location import locate, require_store
-from dualtrack.errors import IncompleteError
+from dualtrack.errors import IncompleteError, StoreCorruptError
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -50,10 +50,10 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the versions. IncompleteError where objects are left in their files because nobody can read
-    them.
+    """Print the versions. `StoreCorruptError` where rows are damaged, `IncompleteError` where objects are
+    left in their files because nobody can read them: everything else was written.
     """
-    resident: list[str] = []
+    left_out = LeftOut()
     cycles.look_rarely()
     if not arguments.client_only:
         for store in arguments.store:
@@ -70,25 +70,36 @@ def run(arguments: argparse.Namespace) -> int:
     def versions() -> Iterator[Entry]:
         with connected() as owners:
             if len(owners) == 1:
-                yield from exported(owners[0], resident)
+                yield from exported(owners[0], left_out)
             else:
-                yield from _of_sets(owners, arguments.store, resident)
+                yield from _of_sets(owners, arguments.store, left_out.resident)
 
     def lines() -> Iterator[bytes]:
         if len(arguments.store) > 1:
             yield from json_lines(versions())
             return
         with connected() as owners:
-            yield from exported_lines(owners[0], resident)
+            yield from exported_lines(owners[0], left_out)
 
     write_versions(arguments, versions(), lines())
-    what = "not in the store" if len(arguments.store) == 1 else "undecided"
-    for name in resident:
-        streams.say(f"{what}: {json.dumps(json_text(name))}")
-    if resident and len(arguments.store) > 1:
+    return _told(arguments.store, left_out)
+
+
+def _told(given: Sequence[str], left_out: LeftOut) -> int:
+    """0 where nothing was left out; every name on standard error before the error that counts them."""
+    resident, stores = left_out.resident, ", ".join(str(locate(store)) for store in given)
+    what = "not in the store" if len(given) == 1 else "undecided"
+    for kind, names in ((what, resident), ("damaged", left_out.damaged)):
+        for name in names:
+            streams.say(f"{kind}: {json.dumps(json_text(name))}")
+    if left_out.damaged:
+        raise StoreCorruptError(
+            f"{len(left_out.damaged)} rows of {stores} are damaged and were left out; scrub names all "
+            "damage, restore-store makes the store anew from a snapshot and the row log"
+        )
+    if resident and len(given) > 1:
         raise IncompleteError(f"{len(resident)} things cannot be decided: {resident[0]}")
     if resident:
-        stores = ", ".join(str(locate(store)) for store in arguments.store)
         raise IncompleteError(f"{len(resident)} objects of {stores} are quarantined, in their files")
     return 0
 

@@ -6,6 +6,7 @@ import base64
 import csv
 import io
 import json
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pyarrow.parquet
 import pytest
 
 from dualtrack.cli.main import main
+from dualtrack.engine import export
 from dualtrack.engine.columnar import COLUMNS
 from smalldrive import BUCKET, small_bench
 from sweepbench import Bench
@@ -131,14 +133,31 @@ def test_without_the_extra_its_name_is_told(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_could_not_be_finished_leaves_no_file(store: Path, tmp_path: Path, capsys: Output) -> None:
+def test_what_could_not_be_finished_leaves_no_file(
+    store: Path, tmp_path: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert main(["engine", "export", "--store", str(store), "--out", str(tmp_path / "no" / "x")]) == 2
     assert "No such file" in capsys.readouterr().err
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(export.envelope, "unpack_row", interrupted)
+    out = tmp_path / "x.csv"
+    words = ["engine", "export", "--store", str(store), "--format", "csv", "--out", str(out)]
+    assert main(words) == 128 + signal.SIGINT
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_store_without_one_sound_row_gives_an_empty_table_and_its_error(
+    store: Path, tmp_path: Path, capsys: Output
+) -> None:
     damaged = tmp_path / "kv"
     damaged.mkdir()
     data = (store / "data.mdb").read_bytes()
     # One bit of every row's payload.
     (damaged / "data.mdb").write_bytes(data.replace(b"XL2 ", b"XL2!"))
-    out = tmp_path / "x.csv"
-    assert main(["engine", "export", "--store", str(damaged), "--format", "csv", "--out", str(out)]) == 32
-    assert [path.name for path in tmp_path.iterdir()] == ["kv"]
+    assert main(["engine", "export", "--store", str(damaged), "--format", "csv"]) == 32
+    told = capsys.readouterr()
+    assert told.out.splitlines() == [",".join(COLUMNS)]
+    assert "rows of" in told.err

@@ -1,12 +1,16 @@
-"""A restore goes around damaged rows: all others come back, each is named, the drive stays refused."""
+"""A restore and an export go around damaged rows: all others come back, and each of them is named."""
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from dualtrack.cli.main import main
 from dualtrack.engine import marker, naming
 from dualtrack.engine.cleanup.hold import hold
 from dualtrack.engine.marker import MarkerState
+from dualtrack.engine.native import library
 from dualtrack.engine.restore import restore
 from dualtrack.engine.rows import Row
 from dualtrack.engine.stores.keys import full_key
@@ -69,3 +73,34 @@ def test_damaged_rows_stop_no_other_object_and_come_back_once_they_are_mended(sm
     write(small, sound)
     small.run(restore)
     assert {path: small.files().get(path) for path in before} == before
+
+
+@pytest.mark.parametrize("words", [(), ("--format", "csv"), ("without the library",)])
+def test_an_export_leaves_out_damaged_rows_and_says_so(
+    small, words, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if words == ("without the library",):
+        monkeypatch.setattr(library, "library", lambda: None)
+        words = ()
+    export = ["engine", "export", "--store", str(small.store), *words]
+    assert main(export) == 0
+    whole = capsys.readouterr().out.splitlines()
+    rows = rows_of(small)
+    broken = [rows[0], rows[-1]]
+    write(small, {full: flipped(value) for full, value in stored(small, broken).items()})
+
+    assert main(export) == StoreCorruptError.exit_code
+    told = capsys.readouterr()
+    names = {f"plain/{row.key}" for row in broken}
+    assert {
+        json.loads(line.split(": ", 1)[1]) for line in told.err.splitlines() if "damaged: " in line
+    } == names
+    assert "2 rows of" in told.err
+    left = [line for line in whole if not any(key_of(line, row.key) for row in broken)]
+    assert told.out.splitlines() == left
+    assert len(left) < len(whole)
+
+
+def key_of(line: str, key: str) -> bool:
+    """Whether a line of either format is of this key of the bucket."""
+    return f'"key":"{key}"' in line.replace(" ", "") or line.startswith(f"plain,{key},")
