@@ -28,6 +28,10 @@ BOUND_SECONDS = 600
 
 def main(wanted: Sequence[str]) -> int:
     """0 if every mutation of the wanted hazards was noticed."""
+    known = {each.hazard.split()[0] for each in MUTATIONS}
+    if unknown := set(wanted) - known:
+        print(f"no guard is named {sorted(unknown)}; there are {sorted(known)}", file=sys.stderr)
+        return 2
     chosen = [each for each in MUTATIONS if not wanted or each.hazard.split()[0] in wanted]
     commit = subprocess.run(
         ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True
