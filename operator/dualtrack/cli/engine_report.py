@@ -72,8 +72,13 @@ def run(arguments: argparse.Namespace) -> int:
         report = _whole(tasks, parts)
         if arguments.sign_key:
             report = replace(report, signature=signing.sign(report.root, arguments.sign_key))
-        files.write_atomic(arguments.out, report.encode())
-        files.write_atomic(page_name(arguments.out), page(report).encode())
+        try:
+            files.write_atomic(arguments.out, report.encode())
+            files.write_atomic(page_name(arguments.out), page(report).encode())
+        except OSError as error:
+            raise IncompleteError(
+                f"--out {arguments.out}: {error.strerror}; the report is not there"
+            ) from error
         for task in tasks:
             task.notes["root"] = report.root
         made.append(report.root)

@@ -13,8 +13,8 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
+from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from dualtrack.cli import cycles, streams
@@ -90,14 +90,22 @@ def day(nanoseconds: int) -> str:
 
 
 def columns(rows: Iterable[Sequence[str]], heads: Sequence[str], right: frozenset[str]) -> None:
-    """A table on a terminal; piped, a line a row with tabs and without heads, as they come."""
+    """A table on a terminal, as wide as it has to be; piped, tab-separated lines without heads, at once."""
     if not sys.stdout.isatty():
         for row in rows:
             sys.stdout.write("\t".join(row) + "\n")
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for head in heads:
-        table.add_column(head, justify="right" if head in right else "left", no_wrap=True)
-    for row in rows:
-        table.add_row(*map(Text, row))
-    Console(highlight=False, soft_wrap=True).print(table)
+    kept = [tuple(heads), *map(tuple, rows)]
+    widths = [max(map(cell_len, column)) for column in zip(*kept, strict=True)]
+    lines = (_aligned(row, heads, widths, right) for row in kept)
+    Console(highlight=False, soft_wrap=True).print(Text(next(lines), style="bold"))
+    sys.stdout.writelines(f"{line}\n" for line in lines)
+
+
+def _aligned(row: Sequence[str], heads: Sequence[str], widths: Sequence[int], right: frozenset[str]) -> str:
+    # Not by rich, which leaves out what a narrow terminal has no room for.
+    cells = []
+    for cell, head, width in zip(row, heads, widths, strict=True):
+        space = " " * (width - cell_len(cell))
+        cells.append(space + cell if head in right else cell + space)
+    return "  ".join(cells).rstrip()

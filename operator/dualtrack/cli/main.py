@@ -75,6 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Errors of ours, and those of a file with a name, end with a message and an exit code;
     others are bugs and show where.
     """
+    if arguments is None:
+        streams.speak_utf8()
     streams.prepare()
     given = list(sys.argv[1:] if arguments is None else arguments)
     top = parser(given)

@@ -41,9 +41,18 @@ def prepare() -> None:
         sys.stdout = TextIOWrapper(
             BufferedWriter(_StandardOutput(1, "w", closefd=False)),
             encoding=before.encoding if before else "utf-8",
-            errors=before.errors if before else "backslashreplace",
+            # An encoding that lacks a letter of ours is no reason to die of it.
+            errors=before.errors if before and before.errors != "strict" else "backslashreplace",
             line_buffering=os.isatty(1),
         )
+
+
+def speak_utf8() -> None:
+    """Begin this process anew in Python's UTF-8 mode where the locale has another encoding: an object's name
+    is UTF-8 whatever a terminal speaks, and in ISO 8859-1 it would be another name.
+    """
+    if sys.getfilesystemencoding() != "utf-8" and not sys.flags.utf8_mode:
+        os.execv(sys.executable, [sys.orig_argv[0], "-X", "utf8", *sys.orig_argv[1:]])
 
 
 def say(line: str) -> None:

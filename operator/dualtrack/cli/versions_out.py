@@ -6,6 +6,7 @@ A file is written beside its name and renamed once everything is in it: nobody t
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import os
 import sys
@@ -17,9 +18,10 @@ from typing import BinaryIO
 from dualtrack.engine import files
 from dualtrack.engine.columnar import csv_lines
 from dualtrack.engine.entries import Entry
-from dualtrack.errors import UsageError
+from dualtrack.errors import IncompleteError, UsageError
 
 TABULAR = ("csv", "parquet")
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def add_out_argument(parser: argparse.ArgumentParser) -> None:
@@ -63,6 +65,11 @@ def _target(out: str | None) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())
         files.rename(partial, out)
         files.sync_directory(str(Path(out).absolute().parent))
+    except OSError as error:
+        files.unlink(partial, missing_ok=True)
+        if error.errno not in _NO_ROOM:
+            raise  # perhaps of what was read
+        raise IncompleteError(f"--out {out}: {error.strerror}; nothing was left there: make room") from error
     except BaseException:
         files.unlink(partial, missing_ok=True)
         raise

@@ -4,14 +4,18 @@ files never stand in for a stream.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import pytest
 
+from dualtrack.cli.main import main
 from smalldrive import small_bench
 
 SHELL = f'exec {sys.executable} -m dualtrack.cli.main engine "$@" '
@@ -118,3 +122,45 @@ def test_words_that_cannot_be_meant_are_named(arguments: list[str], message: str
     ended = shell("", *arguments)
     assert ended.returncode in (2, 20)
     assert message in ended.stderr
+
+
+@pytest.mark.parametrize("words", [["find", "-0"], ["export"], ["ls", "odd-keys", "-r"]])
+def test_names_are_utf8_whatever_the_locale_is(minio_drive: Path, tmp_path: Path, words: list[str]) -> None:
+    store = str(tmp_path / "store")
+    assert shell("", "migrate", "--drive", str(minio_drive), "--store", store).returncode == 0
+    command = [sys.executable, "-m", "dualtrack.cli.main", "engine", *words, "--store", store]
+    ascii_alone = {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LANG": ""}
+    outputs = [
+        subprocess.run(command, env=os.environ | changed, capture_output=True, check=True).stdout
+        for changed in ({}, ascii_alone)
+    ]
+    assert outputs[0] == outputs[1]
+    assert len(outputs[0]) > 500
+
+
+def test_a_table_on_a_narrow_terminal_leaves_nothing_out(drive: Path) -> None:
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 40))
+    command = [sys.executable, "-m", "dualtrack.cli.main", "engine", "history", "--drive", str(drive)]
+    with subprocess.Popen(command, stdout=theirs, stderr=subprocess.DEVNULL) as process:
+        os.close(theirs)
+        told = b""
+        with contextlib.suppress(OSError):  # EIO: the other end is closed, and all of it is read
+            while part := os.read(ours, 4096):
+                told += part
+    os.close(ours)
+    assert process.returncode == 0
+    head, row = told.decode().splitlines()
+    assert [word for word in ("state", "verb", "run", "by") if word in head] == ["state", "verb", "run", "by"]
+    assert "migrate" in row
+    assert "applied 20" in row
+
+
+def test_an_output_file_that_does_not_fit_is_named_and_not_left(
+    drive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out.jsonl"
+    Path(f"{out}.partial").symlink_to(FULL)
+    assert main(["engine", "inventory", "--drive", str(drive), "--format", "jsonl", "--out", str(out)]) == 50
+    assert capsys.readouterr().err.startswith(f"dualtrack: --out {out}: No space left on device")
+    assert list(tmp_path.glob("out*")) == []

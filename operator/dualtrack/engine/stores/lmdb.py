@@ -67,8 +67,9 @@ class LmdbStore(Writing):
         files.ensure_directory(directory)
         place.refuse_unsound(directory)
         place.refuse_truncated(directory)
-        for name in (place.DATA_FILE, "lock.mdb"):
+        for name in (place.DATA_FILE, place.LOCK_FILE):
             files.make_empty(os.path.join(directory, name), _MODE)
+        place.refuse_full(directory)
         with _translated(directory):
             env = lmdb.open(
                 directory,

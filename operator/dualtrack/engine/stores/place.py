@@ -17,9 +17,12 @@ import threading
 import time
 from collections.abc import Callable
 
-from dualtrack.errors import StoreCorruptError, StoreError
+from dualtrack.errors import StoreCorruptError, StoreError, StoreFullError
 
 DATA_FILE = "data.mdb"
+LOCK_FILE = "lock.mdb"
+LEAST_FREE = 2**20
+"""To begin a store with, or to open one that nobody has opened where it lies."""
 _GIB = 2**30
 _SOUND = {0xEF53: "ext4", 0x58465342: "xfs", 0x9123683E: "btrfs"}
 _FOR_TESTS = {0x01021994: "tmpfs", 0x794C7630: "overlay"}
@@ -62,6 +65,18 @@ def default_map_size(path: str) -> int:
     """
     status = os.statvfs(path)
     return min(max(status.f_blocks * status.f_frsize, _GIB), 16 * 1024 * _GIB)
+
+
+def refuse_full(directory: str) -> None:
+    """Raise `StoreFullError` where there is no room for the table of readers, which LMDB makes as a hole and
+    fills through its map: a disk without room answers that with a SIGBUS.
+    """
+    status = os.statvfs(directory)
+    free = status.f_bavail * status.f_frsize
+    if free < LEAST_FREE and os.path.getsize(os.path.join(directory, LOCK_FILE)) == 0:
+        raise StoreFullError(
+            f"{directory}: {free} bytes are free and {LEAST_FREE} the least: make room first"
+        )
 
 
 def refuse_truncated(directory: str) -> None:
