@@ -128,7 +128,7 @@ class Check:
             case "added":
                 return f"{where}: {found.bucket}/{found.key} was not there{since}"
             case "range":
-                return f"{where}: differs; the report has no leaves, so the key cannot be told{since}"
+                return f"{where}: differs; the report's leaves do not tell the key{since}"
             case _ if found.key == found.before:
                 return f"{where}: {found.bucket}/{found.key} is missing{since}"
             case _:

@@ -16,6 +16,7 @@ from dualtrack.engine.drive import Drive
 from dualtrack.engine.proof import leaves
 from dualtrack.engine.proof.check import Check
 from dualtrack.engine.proof.deployment import decode
+from dualtrack.engine.proof.document import Report
 from dualtrack.engine.snapshot import put_of, snapshot
 from dualtrack.engine.stores.lmdb import LmdbStore
 from dualtrack.engine.stores.protocol import Batch
@@ -236,6 +237,18 @@ def test_no_field_can_be_altered(file: Path) -> None:
         forged = decode(_altered(file, name).encode(), name)
         with pytest.raises(DifferenceError, match="does not have the root that it states"):
             Check(forged).itself()
+
+
+def test_leaves_that_match_beside_a_digest_that_does_not_prove_nothing(
+    bench: Bench, file: Path, tmp_path: Path, capsys: Output
+) -> None:
+    made = decode(file.read_bytes(), "r.json")
+    forged = replace(made.ranges[2], digest=made.ranges[1].digest)
+    again = Report.of(made.head, (*made.ranges[:2], forged, *made.ranges[3:]))
+    (tmp_path / "forged.json").write_bytes(again.encode())
+    for side in (on_drive, in_store):
+        assert side(bench, tmp_path / "forged.json") == 51
+        assert "range 2 " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
