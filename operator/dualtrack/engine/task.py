@@ -134,7 +134,7 @@ class Task:
 
     def room(self) -> int | None:
         """How many objects may still be changed; None without a limit."""
-        return self.limit - self.committed if self.limit else None
+        return max(self.limit - self.committed, 0) if self.limit else None
 
     def held_lock(self) -> DriveLock:
         if self.lock is None:

@@ -20,7 +20,8 @@ from dualtrack.engine.cleanup.records import HeldFile
 from dualtrack.engine.marker import MarkerState
 from dualtrack.engine.metafile import MetaFile, MetaReader, Unreadable
 from dualtrack.engine.naming import META_FILE, MetaName
-from dualtrack.engine.rows import Row, RowOrigin, is_system
+from dualtrack.engine.places import file_exists
+from dualtrack.engine.rows import Row, RowOrigin, RowState, is_system
 from dualtrack.engine.task import Task
 from dualtrack.errors import DifferenceError, IncompleteError
 
@@ -64,9 +65,10 @@ def _take(task: Task) -> None:
         rows = task.owner.scan(after, BATCH)
         if not rows:
             break
-        after = holding.batch([row for row in rows if not is_system(row.bucket)], rows[-1])
+        # Before a batch: the one that an earlier run began may have been larger than this limit.
         if task.room() == 0:
             raise IncompleteError(f"held {task.committed} files, as many as --limit allows; run it again")
+        after = holding.batch([row for row in rows if not is_system(row.bucket)], rows[-1])
     task.commit(meta={"cursor/" + CURSOR: None})
     if trouble := sum(task.counts[verdict] for verdict in Verdict if verdict.is_trouble):
         raise DifferenceError(
@@ -166,9 +168,38 @@ def _finish_pending(task: Task) -> None:
     with task.owner.locked([held.place for held in pending]):
         task.checkpoint()
         task.counts["resumed"] += len(pending)
-        _move(task.drive.path, pending)
+        cursor = (CURSOR, records.pack_place(pending[-1].place))
         epoch = int(pending[0].target.split("/")[2])
-        _settle(task, pending, epoch, (CURSOR, records.pack_place(pending[-1].place)))
+        if not (left := _without_deleted(task, pending)):
+            task.commit(meta={records.PENDING: None}, cursor=cursor)
+            return
+        _move(task.drive.path, left)
+        _settle(task, left, epoch, cursor)
+
+
+def _without_deleted(task: Task, pending: list[HeldFile]) -> list[HeldFile]:
+    """A data plane that deletes a bucket removes the files of objects that it had deleted before, also
+    between a crash and this run: such a file is at neither place, and a later tombstone says why.
+    """
+    rows = task.owner.get_many([held.place for held in pending])
+    return [
+        held
+        for held, row in zip(pending, rows, strict=True)
+        if not (_is_deleted_since(row, held) and _is_nowhere(task.drive.path, held))
+    ]
+
+
+def _is_deleted_since(row: Row | None, held: HeldFile) -> bool:
+    return (
+        row is not None
+        and row.state is RowState.TOMBSTONE
+        and row.origin is RowOrigin.KV
+        and row.generation > held.generation
+    )
+
+
+def _is_nowhere(root: str, held: HeldFile) -> bool:
+    return not any(file_exists(os.fsencode(f"{root}/{path}")) for path in (held.source, held.target))
 
 
 def _settle(task: Task, moved: list[HeldFile], epoch: int, cursor: tuple[str, bytes]) -> None:
