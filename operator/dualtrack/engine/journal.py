@@ -16,6 +16,7 @@ Byte 8 of the header says that the epoch is broken; `break_epoch` sets it when a
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import struct
@@ -78,6 +79,7 @@ class Journal:
         self._sync_lock = threading.Lock()
         self._written = 0
         self._synced = 0
+        self._lost = 0
         self._free = list(range(slots - 1, -1, -1))
         self._slots = slots
         self._live: dict[Place, list[Token]] = {}
@@ -149,14 +151,22 @@ class Journal:
     def _sync(self, mine: int) -> None:
         """Whoever comes first flushes for all who have written by then.
 
-        A failed flush keeps its keys dirty in memory: what lies on the disk is not known.
+        A failed flush keeps its keys dirty in memory: what lies on the disk is not known. It failed for all
+        who had written by then: Linux tells of a lost page once, and the next flush would succeed.
         """
         with self._sync_lock:
+            if self._lost >= mine:
+                raise OSError(errno.EIO, "the flush that this mark was to be part of failed")
             if self._synced >= mine:
                 return
             with self._lock:
                 upto = self._written
-            os.fdatasync(self._descriptor)
+            try:
+                os.fdatasync(self._descriptor)
+            except OSError:
+                with self._lock:
+                    self._lost = self._written
+                raise
             self._synced = upto
 
     def clear(self, tokens: Iterable[Token]) -> None:

@@ -208,3 +208,46 @@ def test_a_torn_note_leaves_a_plain_mark(tmp_path: Path) -> None:
     journal = Journal.open(str(tmp_path))
     assert [each.note for each in journal.tokens(("b", "k"))] == [b""]
     journal.close()
+
+
+def test_no_mark_is_durable_by_a_flush_after_the_one_that_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Linux tells a failed write-back once: the next fdatasync succeeds, and the bytes are on no disk."""
+    journal = Journal.open(str(tmp_path))
+    flush, both, calls = os.fdatasync, threading.Event(), []
+
+    def failing_once(descriptor: int) -> None:
+        calls.append(descriptor)
+        if len(calls) == 1:
+            assert both.wait(10)
+            raise OSError(errno.EIO, "injected")
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fdatasync", failing_once)
+    failed: list[str] = []
+
+    def mark(key: str) -> None:
+        try:
+            journal.mark("b", key, NOW)
+        except OSError:
+            failed.append(key)
+
+    first = threading.Thread(target=mark, args=("first",))
+    first.start()
+    while not calls:
+        first.join(0.001)
+    second = threading.Thread(target=mark, args=("second",))
+    second.start()
+    while ("b", "second") not in journal:
+        second.join(0.001)
+    both.set()
+    first.join()
+    second.join()
+    assert sorted(failed) == ["first", "second"]
+    mark("third")
+    assert "third" not in failed
+    # Whoever comes late, after a later flush, is told the same.
+    with pytest.raises(OSError, match="the flush that this mark was to be part of failed"):
+        journal._sync(2)
+    journal.close()
