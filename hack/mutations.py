@@ -503,7 +503,7 @@ MUTATIONS = (
     Mutation(
         "healing drive",
         "cleanup/preconditions.py",
-        'if os.path.lexists(f"{root}/{name}"):',
+        'if file_exists(os.fsencode(f"{root}/{name}")):',
         "if False:",
         f"{CLEANUP}/test_refusals.py::test_a_drive_that_heals",
     ),

@@ -30,6 +30,7 @@ from dualtrack.engine.listing import (
 )
 from dualtrack.engine.native import library
 from dualtrack.engine.native.library import Names
+from dualtrack.engine.places import file_exists
 from dualtrack.engine.sealing import Sealer
 from dualtrack.engine.stores.protocol import SealedRows
 
@@ -248,7 +249,7 @@ def walk(
     roots: list[Path] = [(naming.raw(bucket),) for bucket in names]
     if system:
         volume = naming.raw(drive.system_volume)
-        roots += [(volume, name) for name in _SYSTEM_ROOTS if os.path.isdir(_join(drive, volume, name))]
+        roots += [(volume, name) for name in _SYSTEM_ROOTS if file_exists(_join(drive, volume, name))]
     state = _Walk(DirectoryReader(drive.path, trust_links=trust_links), after, sealer)
     state.stack += [_Pending(root, frozenset()) for root in sorted(roots, reverse=True) if state._ahead(root)]
     return state.run()

@@ -292,3 +292,23 @@ def test_everything_found_is_an_object_file(rustfs_drive: Path) -> None:
         for found in one.objects:
             assert isinstance(found, Found)
             assert found.data[:4] == b"XL2 "
+
+
+def test_a_system_volume_that_cannot_be_looked_at_is_not_absent(
+    minio_drive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drive = Drive.open(minio_drive)
+    wanted = os.fsencode(f"{minio_drive}/.minio.sys/buckets")
+
+    def failing(real: Callable[..., object]) -> Callable[..., object]:
+        def call(path: object, *args: object, **named: object) -> object:
+            if path == wanted:
+                raise OSError(errno.EIO, "injected")
+            return real(path, *args, **named)
+
+        return call
+
+    for name in ("stat", "lstat"):
+        monkeypatch.setattr(os, name, failing(getattr(os, name)))
+    with pytest.raises(OSError, match="injected"):
+        list(walk.walk(drive, buckets=[], system=True))

@@ -20,6 +20,7 @@ from dualtrack.engine.cleanup.open_files import open_below
 from dualtrack.engine.drive import SYSTEM_VOLUMES
 from dualtrack.engine.marker import MarkerState
 from dualtrack.engine.mode import Engine
+from dualtrack.engine.places import file_exists
 from dualtrack.engine.sets import across
 from dualtrack.engine.stores.location import Driver, locate
 from dualtrack.engine.task import Task
@@ -123,7 +124,7 @@ def cut_over_ns(task: Task) -> int:
 def _require_at_rest(task: Task) -> None:
     root = task.drive.path
     for name in _HEALING:
-        if os.path.lexists(f"{root}/{name}"):
+        if file_exists(os.fsencode(f"{root}/{name}")):
             raise RefusedError(
                 f"{root}/{name} is there: the drive is being healed by its server; wait until that is done, "
                 "verify, then run this again"
@@ -158,13 +159,19 @@ def _changes(folder: bytes) -> Iterator[tuple[bytes, float]]:
         yield folder, os.lstat(folder).st_mtime
     except FileNotFoundError:
         return
-    for parent, directories, names in os.walk(folder):
+    for parent, directories, names in os.walk(folder, onerror=_raise):
         for name in directories + names:
             path = os.path.join(parent, name)
             try:
                 yield path, os.lstat(path).st_mtime
             except FileNotFoundError:
                 continue
+
+
+def _raise(error: OSError) -> None:
+    """What cannot be listed is not known to be at rest. A directory that vanishes has changed its parent."""
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def store_is_inside(task: Task) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Callable
@@ -319,3 +320,25 @@ def test_a_dry_run_tells_the_same_and_changes_nothing(small, tmp_path: Path) -> 
     told = small.run(restore, dry_run=True)
     assert small.tree() == now
     assert small.run(restore).counts["restored"] == told.counts["restored"]
+
+
+@pytest.mark.parametrize("name", ["buckets/.healing.bin", "tmp"])
+def test_what_cannot_be_looked_at_is_not_at_rest(bench, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    path = bench.drive / ".minio.sys" / name
+    (bench.drive / ".minio.sys" / "tmp").mkdir(exist_ok=True)
+    os.utime(bench.drive / ".minio.sys" / "tmp", (0, 0))
+
+    def failing(real: Callable[..., object]) -> Callable[..., object]:
+        def call(given: object, *args: object, **named: object) -> object:
+            if isinstance(given, str | bytes) and os.fsencode(given) == os.fsencode(path):
+                raise OSError(errno.EIO, "injected")
+            return real(given, *args, **named)
+
+        return call
+
+    refusing = "scandir" if name == "tmp" else "lstat"
+    monkeypatch.setattr(os, refusing, failing(getattr(os, refusing)))
+    with pytest.raises(OSError, match="injected"):
+        bench.run(hold)
+    monkeypatch.undo()
+    assert not Drive.open(bench.drive).held
