@@ -27,6 +27,8 @@ from dualtrack.errors import DualTrackError, OwnerError
 
 SOCKET = "owner.sock"
 LEASE_SECONDS = 30.0
+RETRY_SECONDS = 0.1
+"""After a connection that could not be accepted."""
 MAX_SCAN = 5_000
 MAX_PLACES = 4_096
 _ANSWER_BYTES = 16 * 1024 * 1024
@@ -47,6 +49,7 @@ class Server:
         self._verbs = _verbs(owner)
         self._connections: set[socket.socket] = set()
         self._lock = threading.Lock()
+        self._closing = threading.Event()
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         with socket_path(store_dir) as path:
             # Whoever holds the owner's lock is the only owner: a socket that is there is a dead one's.
@@ -59,11 +62,14 @@ class Server:
         self._thread.start()
 
     def _accept(self) -> None:
-        while True:
+        while not self._closing.is_set():
             try:
                 connection, _ = self._listener.accept()
-            except OSError:
-                return  # closed
+            except OSError as error:
+                # Unless we are closing it is one connection's, or a want of descriptors that passes.
+                if not self._closing.wait(RETRY_SECONDS):
+                    _log.warning("socket accept error=%s: going on", error)
+                continue
             with self._lock:
                 self._connections.add(connection)
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
@@ -120,6 +126,7 @@ class Server:
             raise
 
     def close(self) -> None:
+        self._closing.set()
         with socket_path(self._store_dir) as path:
             files.unlink(path, missing_ok=True)
         with contextlib.suppress(OSError):

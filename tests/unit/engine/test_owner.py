@@ -611,3 +611,23 @@ def test_the_origin_of_a_row_travels(own: Opener, tmp_path: Path) -> None:
     assert owner.get("b", "k") == only
     client.close()
     served.close()
+
+
+def test_the_socket_outlives_a_want_of_descriptors(
+    own: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accept, failing = socket.socket.accept, [OSError(errno.EMFILE, "Too many open files")]
+
+    def short(listener: socket.socket) -> tuple[socket.socket, object]:
+        if failing:
+            raise failing.pop()
+        return accept(listener)
+
+    monkeypatch.setattr(socket.socket, "accept", short)
+    owner = own()
+    served = Server(owner, str(tmp_path / "store"))
+    client = OwnerClient(str(tmp_path / "store"), patience=0, answer_seconds=10)
+    assert client.info() == owner.info()
+    assert not failing
+    client.close()
+    served.close()
