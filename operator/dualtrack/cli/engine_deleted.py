@@ -14,6 +14,7 @@ from dualtrack.engine.deleted import give_back
 from dualtrack.engine.entries import json_text
 from dualtrack.engine.kept_values import kept
 from dualtrack.engine.task import Task
+from dualtrack.errors import StoreCorruptError
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -37,7 +38,8 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    found = kept(arguments.drive)
+    damaged: list[str] = []
+    found = kept(arguments.drive, damaged)
     if arguments.format == "jsonl":
         for day, row in found:
             told = {"day": day, "bucket": json_text(row.bucket), "key": json_text(row.key)}
@@ -46,6 +48,10 @@ def _list(arguments: argparse.Namespace) -> int:
         rows = ((day, str(len(row.data)), printable(f"{row.bucket}/{row.key}")) for day, row in found)
         columns(rows, ("day", "bytes", "object"), frozenset({"bytes"}))
     sys.stdout.flush()
+    if damaged:
+        raise StoreCorruptError(
+            f"{len(damaged)} kept values are damaged and not listed, all others are: {'; '.join(damaged[:3])}"
+        )
     return 0
 
 

@@ -50,12 +50,17 @@ def give_back(task: Task, places: Sequence[Place]) -> None:
     that is there again, or whose data is gone.
     """
     require_files_lead(task, "giving deleted objects back")
-    wanted = set(places)
+    wanted, damaged = set(places), list[str]()
     found = {
         (row.bucket, row.key): row
-        for _, row in kept_values.kept(task.drive.path)
+        for _, row in kept_values.kept(task.drive.path, damaged)
         if (row.bucket, row.key) in wanted
     }
+    if damaged:
+        task.warn(
+            f"{len(damaged)} kept values are damaged, and nobody knows of which objects: "
+            f"{'; '.join(damaged[:3])}; what is given back may not be the latest"
+        )
     for bucket, key in places:
         if (bucket, key) not in found:
             raise UsageError(

@@ -67,19 +67,31 @@ def expire(drive: str, now: datetime) -> int:
     return len(old)
 
 
-def kept(drive: str) -> Iterator[tuple[str, Row]]:
-    """Every kept row with the day of its deletion, oldest first. `StoreCorruptError` for a damaged one."""
+def kept(drive: str, damaged: list[str] | None = None) -> Iterator[tuple[str, Row]]:
+    """Every kept row with the day of its deletion, oldest first. Where one is damaged: `StoreCorruptError`;
+    or, with `damaged`, its file and offset are added to that, and all others follow.
+    """
     for name in _names(drive):
         with open(f"{_folder(drive)}/{name}", "rb") as file:
             while len(head := file.read(_LENGTH.size)) == _LENGTH.size:
-                length = _LENGTH.unpack(head)[0]
+                where, length = f"{file.name}, byte {file.tell()}", _LENGTH.unpack(head)[0]
                 if length > frames.MAX_FRAME:
-                    raise StoreCorruptError(
-                        f"{file.name}: a row of {length} bytes is announced; it is damaged"
-                    )
+                    _tell(damaged, f"{where}: a row of {length} bytes is announced")
+                    break  # where the next one begins is not known
                 if len(data := file.read(length)) < length:
                     break  # torn: what it said was never replaced
-                yield name.day, frames.row_of_bytes(data)
+                try:
+                    row = frames.row_of_bytes(data)
+                except StoreCorruptError as error:
+                    _tell(damaged, f"{where}: {error}")
+                else:
+                    yield name.day, row
+
+
+def _tell(damaged: list[str] | None, what: str) -> None:
+    if damaged is None:
+        raise StoreCorruptError(what)
+    damaged.append(what)
 
 
 def places(drive: str) -> set[Place]:

@@ -285,6 +285,27 @@ def test_a_torn_end_is_passed_over_and_damage_is_not(ten: Bench) -> None:
         kept(ten)
 
 
+def test_a_damaged_value_hides_no_other(ten: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    lost = lose(ten, "00", "01")
+    ten.migrate()
+    (path,) = (ten.drive / ".dualtrack" / "deleted").iterdir()
+    whole = path.read_bytes()
+    path.write_bytes(whole[:40] + bytes((whole[40] ^ 1,)) + whole[41:])
+    capsys.readouterr()
+    assert main(["engine", "deleted", "list", "--drive", str(ten.drive)]) == 32
+    told = capsys.readouterr()
+    assert [line.split("\t")[-1] for line in told.out.splitlines()] == [f"{BUCKET}/01"]
+    assert f"1 kept values are damaged and not listed, all others are: {path}, byte 4" in told.err
+    where = ["--drive", str(ten.drive), "--store", str(ten.store)]
+    assert main(["engine", "deleted", "give-back", *where, "--object", f"{BUCKET}/01"]) == 0
+    assert "may not be the latest" in capsys.readouterr().err
+    assert ten.file(BUCKET, "01").read_bytes() == lost["01"]
+    # With a length that cannot be, nobody knows where the next row begins.
+    path.write_bytes(b"\xff" * 4 + whole[4:])
+    assert main(["engine", "deleted", "list", "--drive", str(ten.drive)]) == 32
+    assert capsys.readouterr().out == ""
+
+
 def test_what_is_kept_after_a_torn_end_can_be_read_and_the_latest_counts(ten: Bench) -> None:
     """A Job's pod that is started again has the same fence; a fence of more digits is later."""
     drive = str(ten.drive)
