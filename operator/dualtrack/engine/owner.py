@@ -10,6 +10,7 @@ What is dirty is `marks.py`'s, how it becomes rows `draining.py`'s; here is what
 from __future__ import annotations
 
 import os
+import threading
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
@@ -90,6 +91,8 @@ class Owner:
         self._term = store.term
         self._marks = Marks(journal, drive, self.next_generation)
         self.stripes = Stripes()
+        self._awaited: set[Place] = set()
+        self._awaited_lock = threading.Lock()
         #: Told of every commit of rows, where somebody caches them; set before the first one.
         self.commits: Commits | None = None
         self._writer = Writer(store, journal if journal is not None else ())
@@ -269,6 +272,18 @@ class Owner:
     def dirty_places(self, limit: int) -> list[Place]:
         """Some of the dirty keys, for a verb that has to settle them first."""
         return self._marks.places(limit)
+
+    def hurry(self, places: Iterable[Place]) -> None:
+        """Somebody waits for those of these keys that are dirty: the drain's next turn is theirs."""
+        dirty = self.dirty(places)
+        with self._awaited_lock:
+            self._awaited |= dirty
+
+    def awaited(self) -> list[Place]:
+        """Dirty keys that were hurried since this was asked last."""
+        with self._awaited_lock:
+            asked, self._awaited = self._awaited, set()
+        return sorted(self.dirty(asked))
 
     def dirty_since(self, moment: float) -> list[Place]:
         return self._marks.places_since(moment)

@@ -226,7 +226,9 @@ def _verbs(owner: Owner) -> dict[str, Callable[..., Any]]:
         return _pairs(owner.meta_scan(os.fsdecode(prefix), start, limit))
 
     def dirty(items: list[Any]) -> list[Any]:
-        return [[os.fsencode(b), os.fsencode(k)] for b, k in owner.dirty(_places(items))]
+        places = _places(items)
+        owner.hurry(places)  # a verification waits for them, for less than `lazy` leaves a key dirty
+        return [[os.fsencode(b), os.fsencode(k)] for b, k in owner.dirty(places)]
 
     def digest() -> list[Any]:
         found = owner.digest()

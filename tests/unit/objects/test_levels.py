@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from dualtrack.cli.main import main
 from dualtrack.engine import files
 from dualtrack.engine.objects.errors import NoSuchKey, Unavailable
 from dualtrack.engine.objects.layer import ObjectLayer
@@ -282,3 +283,18 @@ def test_lazy_drains_what_waited_half_a_window(drive: Path) -> None:
         found = row(layer)
         assert found is not None
         assert found.data == (drive / "bucket/key/xl.meta").read_bytes()
+
+
+def test_a_verification_need_not_wait_for_the_window_of_lazy(drive: Path) -> None:
+    """Written, and read by nobody: at this level the row would follow in eight minutes."""
+    settings = {"level": LAZY, "window_seconds": 1000.0, "socket": True, "drain": True}
+    with opened(drive, "fs/1", **settings) as layer:
+        put(layer, "key", b"second")
+        put(layer, "new", b"1")
+        assert row(layer, "new") is None
+        words = ["engine", "verify", "--drive", str(drive), "--client-only"]
+        assert main(words) == 0
+        # Nothing else was hurried, and what is written now has its whole window again.
+        put(layer, "key", b"third")
+        assert layer.keeping.drain is not None
+        assert layer.keeping.drain.due() == 0

@@ -55,7 +55,8 @@ class Drain:
     """`step` settles what is dirty now; `start` does so in a thread until `stop`.
 
     The thread leaves a key alone for `defer` seconds, so that one that is written again and again costs one
-    row. `follow` is of a plane whose rows lead (see `Owner.drain`).
+    row; unless somebody waits for it, as a verification does. `follow` is of a plane whose rows lead (see
+    `Owner.drain`).
     """
 
     def __init__(
@@ -84,8 +85,12 @@ class Drain:
         return total
 
     def due(self) -> int:
-        """Settle what has waited long enough."""
-        settled = 0
+        """Settle what has waited long enough, and first of all what somebody waits for."""
+        awaited = self._keeper.awaited()
+        settled = sum(
+            self._keeper.drain(self._read, BATCH, awaited[first : first + BATCH], self._follow)
+            for first in range(0, len(awaited), BATCH)
+        )
         while places := self._keeper.dirty_since(time.monotonic() - self._defer)[:BATCH]:
             count = self._keeper.drain(self._read, BATCH, places, self._follow)
             settled += count
