@@ -229,6 +229,21 @@ def happen(promises: Promises, event: str, amount: int) -> None:  # noqa: C901 â
             raise AssertionError(event)
 
 
+@pytest.mark.parametrize("start", ["Completing/MarkKvOnly", "Completing/CutOver"])
+@pytest.mark.parametrize("passes", [0, 1, 2])
+def test_variables_that_are_lost_while_the_marker_moves_on_do_not_come_back(
+    places: dict[str, Operator], start: str, passes: int
+) -> None:
+    """Found by the test below: with the marker at `KvOnly` the operator put `kv_primary` back."""
+    promises = Promises(copy.deepcopy(places[start]))
+    for _ in range(passes):
+        promises.one_pass()
+    happen(promises, "drift", 0)
+    happen(promises, "time", 600)
+    assert promises.operator.place.startswith("Comple")
+    assert mode_of(promises.operator.world.environments[-1])[0] == "kv_only"
+
+
 @settings(
     max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )

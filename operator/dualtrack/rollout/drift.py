@@ -78,6 +78,9 @@ def _variables(draft: Draft, desired: EngineSettings) -> bool:
     switch = draft.status.switch
     if switch is not None and switch.stage == SwitchStage.APPLY:
         return True
+    if switch is None and draft.step == Step.CUT_OVER and desired.engine != modes.KV_ONLY:
+        # The marker is past what was applied last: no server would start with it. This step writes them all.
+        return True
     spec = kube.dig(draft.seen.target, "spec", "template", "spec")
     wanted = modes.environment(desired)
     found = kube.env(spec, draft.spec.target.container_name, wanted)
