@@ -275,9 +275,9 @@ class Owner:
 
     def hurry(self, places: Iterable[Place]) -> None:
         """Somebody waits for those of these keys that are dirty: the drain's next turn is theirs."""
-        dirty = self.dirty(places)
         with self._awaited_lock:
-            self._awaited |= dirty
+            # Where rows follow at once the drain never asks for these: what it has settled is forgotten here.
+            self._awaited = self.dirty({*self._awaited, *places})
 
     def awaited(self) -> list[Place]:
         """Dirty keys that were hurried since this was asked last."""

@@ -366,6 +366,17 @@ def test_a_dirty_key_bars_a_sweep_until_it_is_drained(own: Opener) -> None:
     assert not owner.is_dirty("b", "k")
 
 
+def test_keys_that_somebody_waited_for_are_forgotten_once_they_are_settled(own: Opener) -> None:
+    """Also where nobody asks for them, as the drain of a level does at which rows follow at once."""
+    owner = own()
+    for number in range(20):
+        owner.mark("b", f"k{number}")
+        owner.hurry([("b", f"k{number}"), ("b", "clean")])
+        assert owner._awaited == {("b", f"k{number}")}
+        assert owner.drain(lambda bucket, key: draft(b"new")) == 1
+    assert owner.awaited() == []
+
+
 def test_a_missing_file_becomes_a_tombstone(own: Opener) -> None:
     owner = own()
     put(owner, "k")
