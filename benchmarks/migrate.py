@@ -1,10 +1,12 @@
 """`migrate` against a C program that only walks and reads the same tree.
 
     python -m benchmarks.migrate [--shape inline|parts|deep] [--count N] [--pairs N] [--cold]
+                                [--concurrency N]
 
 Ours is the whole verb as a user runs it: interpreter start, walk, read, CRC, summary, envelope,
 compare-and-set, durable commits into a new store, and the pass for deleted objects at the end. `--cold` drops
-the kernel's caches before each side.
+the kernel's caches before each side. `--concurrency 1` has ours read with one thread, as the C program does;
+without it, it takes what it takes for a user: a thread for each processor.
 """
 
 from __future__ import annotations
@@ -26,9 +28,12 @@ def fresh_store() -> Path:
     return store
 
 
-def migrate(drive: Path, store: Path) -> Run:
+def migrate(drive: Path, store: Path, concurrency: int | None = None) -> Run:
+    pace = () if concurrency is None else ("--concurrency", str(concurrency))
     return measure.run(
-        measure.dualtrack("engine", "migrate", "--drive", drive, "--store", store, "--progress", "none")
+        measure.dualtrack(
+            "engine", "migrate", "--drive", drive, "--store", store, "--progress", "none", *pace
+        )
     )
 
 
@@ -46,11 +51,15 @@ def options(description: str | None, *, shapes: bool = True) -> argparse.Argumen
 
 
 def main() -> None:
-    wanted = options(__doc__).parse_args()
+    parser = options(__doc__)
+    parser.add_argument(
+        "--concurrency", type=int, help="how many threads of ours read; as many as it takes itself"
+    )
+    wanted = parser.parse_args()
     drive = tree(wanted.shape, wanted.count)
     scan = [measure.scanner(), drive / BUCKET]
     pairs = interleave(
-        lambda: migrate(drive, fresh_store()),
+        lambda: migrate(drive, fresh_store(), wanted.concurrency),
         lambda: measure.run(scan),
         wanted.pairs,
         cold=wanted.cold,
@@ -69,12 +78,16 @@ def main() -> None:
             "migrate, peak resident (map included)", (run.peak_kib / 1024 for run in pairs.ours), "MiB"
         ),
     ]
-    caches = "cold" if wanted.cold else "warm"
-    measure.report(
-        f"migrate-{wanted.shape}-{count}" + ("-cold" if wanted.cold else ""),
-        figures,
-        {"tree": f"{count} objects, {wanted.shape}", "pairs": wanted.pairs, "caches": caches},
-    )
+    name = f"migrate-{wanted.shape}-{count}" + ("-cold" if wanted.cold else "")
+    facts: dict[str, object] = {
+        "tree": f"{count} objects, {wanted.shape}",
+        "pairs": wanted.pairs,
+        "caches": "cold" if wanted.cold else "warm",
+    }
+    if wanted.concurrency is not None:
+        name += f"-by-{wanted.concurrency}"
+        facts["threads"] = wanted.concurrency
+    measure.report(name, figures, facts)
 
 
 if __name__ == "__main__":
