@@ -28,6 +28,7 @@ from dualtrack.engine.stores.transaction import ROWS
 from dualtrack.engine.summary import Summary
 from dualtrack.errors import (
     FencedError,
+    IncompleteError,
     OwnerError,
     StoreCorruptError,
     StoreLockedError,
@@ -302,6 +303,14 @@ def test_the_digest_is_that_of_the_present_rows(store: Any) -> None:
             expected.add(each.bucket, each.key, each.data)
     assert store.digest() == expected.value()
     assert store.digest().count == 19
+
+
+def test_a_digest_ends_when_it_is_told_to(store: Any) -> None:
+    if not hasattr(store, "commit_many"):
+        pytest.skip("of a client: see unit/engine/test_owner.py")
+    put(store, row("b", "k"))
+    with pytest.raises(IncompleteError, match="interrupted"):
+        store.digest(lambda: True)
 
 
 def test_a_refused_batch_of_a_group_leaves_no_trace_and_stops_no_other(store: Any) -> None:

@@ -6,6 +6,8 @@ their sets' quorum gives, and drives that deviate from it are named.
 What cannot be read is named on standard error, each with its class, and a listing then ends with the exit
 code of IncompleteError: a list with silent gaps would be worse than none. A summary counts what is damaged or
 in a form that is not read (it will be quarantined by name), and fails only where another try may tell more.
+
+Progress is told where standard output is not the list itself.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import asdict, fields
 
 from dualtrack.cli import streams
@@ -21,9 +25,10 @@ from dualtrack.cli.jobresult import Outcome, add_job_arguments, write_result
 from dualtrack.cli.subparsers import Subparsers
 from dualtrack.cli.versions_out import TABULAR, add_out_argument, write_versions
 from dualtrack.engine.drive import Drive
-from dualtrack.engine.entries import json_text
-from dualtrack.engine.inventory import Counts, Tally, count_inodes, inventory
+from dualtrack.engine.entries import Entry, json_text
+from dualtrack.engine.inventory import TELL_EVERY, Counts, Tally, count_inodes, inventory
 from dualtrack.engine.jsonlines import json_lines
+from dualtrack.engine.progress import ProgressReport
 from dualtrack.engine.sets.topology import group
 from dualtrack.engine.sets.view import DriveSource, SetView
 from dualtrack.errors import IncompleteError, UsageError
@@ -69,17 +74,34 @@ def run(arguments: argparse.Namespace) -> int:
         found = inventory(drives[0], tally, buckets=wanted)
     else:
         found = (entry for bucket in wanted for entry in view.entries(bucket, tally))
-    if arguments.format in ("jsonl", *TABULAR):
-        write_versions(arguments, found, json_lines(found))
-    else:
-        for _ in found:
-            pass
-        for bucket in wanted:
-            on = [source.drive for source in view.sources if bucket in source.buckets]
-            tally.counts(bucket).inodes = sum(count_inodes(drive, bucket) for drive in on)
+    listing = arguments.format in ("jsonl", *TABULAR)
+    told = not listing or bool(arguments.out)
+    with ProgressReport(arguments.verb, arguments.progress) if told else nullcontext() as progress:
+
+        def tell() -> None:
+            if progress:
+                progress.report(tally.total().objects, 0, None)
+
+        found = _watched(found, tell)
+        if listing:
+            write_versions(arguments, found, json_lines(found))
+        else:
+            for _ in found:
+                pass
+            for bucket in wanted:
+                on = [source.drive for source in view.sources if bucket in source.buckets]
+                tally.counts(bucket).inodes = sum(count_inodes(drive, bucket, tell) for drive in on)
+    if not listing:
         sys.stdout.write(summary_json(tally) if arguments.format == "summary" else table(tally))
     sys.stdout.flush()
     return _report(arguments, view, tally)
+
+
+def _watched(found: Iterable[Entry], tell: Callable[[], None]) -> Iterator[Entry]:
+    for number, entry in enumerate(found):
+        if number % TELL_EVERY == 0:
+            tell()
+        yield entry
 
 
 def summary_json(tally: Tally) -> str:

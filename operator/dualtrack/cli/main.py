@@ -17,13 +17,15 @@ import os
 import pkgutil
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from types import ModuleType
 
 import dualtrack.cli
 from dualtrack.cli import streams
 from dualtrack.cli.jobresult import clear_result, write_failure
 from dualtrack.cli.subparsers import Subparsers
-from dualtrack.errors import DualTrackError, OutputError
+from dualtrack.cli.terminated import Terminated, ending_where_it_stands
+from dualtrack.errors import DualTrackError, IncompleteError, OutputError
 
 COMMANDS = ("operator", "gateway", "config", "bench")
 _VERB = "engine_"
@@ -87,8 +89,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     code = 0
     try:
         clear_result(parsed)
-        code = int(parsed.run(parsed))
-        sys.stdout.flush()
+        # The other commands are servers, or short; `bench` removes what it made first.
+        with ending_where_it_stands() if parsed.command == "engine" else nullcontext():
+            code = int(parsed.run(parsed))
+            sys.stdout.flush()
     except OutputError as error:
         # `dualtrack engine inventory | head`: nothing is wrong, and nobody reads a message.
         return _failed(parsed, error) if not error.reader_gone else code
@@ -98,6 +102,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if error.filename is None:
             raise
         return _failed(parsed, DualTrackError(f"{os.fsdecode(error.filename)}: {error.strerror}"))
+    except Terminated:
+        streams.drop_output()
+        return _failed(parsed, IncompleteError("interrupted"))
     except KeyboardInterrupt:
         return _INTERRUPTED
     finally:

@@ -71,6 +71,11 @@ def give_up_output() -> None:
         _to_nowhere(1)
 
 
+def drop_output() -> None:
+    """The same without waiting for a reader who may not come back."""
+    _to_nowhere(1)
+
+
 def _to_nowhere(number: int) -> None:
     nowhere = os.open(os.devnull, os.O_RDWR)
     if nowhere != number:

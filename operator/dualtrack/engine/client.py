@@ -142,8 +142,8 @@ class OwnerClient:
         versions = {os.fsdecode(bucket): number for bucket, _, number in counts if number}
         return StoreStats(objects, versions, used, map_bytes, file_bytes)
 
-    def digest(self) -> Digest:
-        total, count = self._call("digest", seconds=DIGEST_SECONDS)
+    def digest(self, stop: Callable[[], bool] = lambda: False) -> Digest:
+        total, count = self._call("digest", seconds=DIGEST_SECONDS, stop=stop)
         return Digest(int.from_bytes(total, "big"), count)
 
     def scrub(self, after: bytes) -> ScrubPage:
@@ -194,13 +194,20 @@ class OwnerClient:
         with self._lock:
             self._connections = [each for each in self._connections if each.fileno() >= 0]
 
-    def _call(self, verb: str, *arguments: Any, seconds: float | None = None) -> Any:
+    def _call(
+        self,
+        verb: str,
+        *arguments: Any,
+        seconds: float | None = None,
+        stop: Callable[[], bool] | None = None,
+    ) -> Any:
+        """`stop` also ends the waiting for an answer that takes as long as a store is large."""
         deadline = time.monotonic() + self._patience
         while True:
             try:
                 connection = self._mine()
                 connection.settimeout(seconds or self._answer_seconds)
-                return _ask(connection, verb, *arguments)
+                return _ask(connection, verb, *arguments, stop=stop)
             except _ConnectionEndedError as error:
                 self._drop()
                 if self._stop():
@@ -276,9 +283,11 @@ def answers(store_dir: str) -> bool:
     return True
 
 
-def _ask(connection: socket.socket, *request: Any) -> Any:
+def _ask(connection: socket.socket, *request: Any, stop: Callable[[], bool] | None = None) -> Any:
     try:
         frames.send(connection, request)
+        if stop is not None:
+            _await_answer(connection, stop)
         answer = frames.receive(connection)
     except OSError as error:
         raise _ConnectionEndedError(str(error)) from error
@@ -287,6 +296,24 @@ def _ask(connection: socket.socket, *request: Any) -> Any:
     if answer[0] == "ok":
         return answer[1]
     raise _ERRORS.get(str(answer[1]), OwnerError)(str(answer[2]))
+
+
+def _await_answer(connection: socket.socket, stop: Callable[[], bool]) -> None:
+    """Until it begins, or the connection's time-out."""
+    seconds = connection.gettimeout()
+    deadline = None if seconds is None else time.monotonic() + seconds
+    connection.settimeout(_PAUSE_SECONDS)
+    while True:
+        try:
+            connection.recv(1, socket.MSG_PEEK)
+        except TimeoutError:
+            if stop():
+                raise IncompleteError("interrupted") from None
+            if deadline is not None and time.monotonic() >= deadline:
+                raise
+        else:
+            connection.settimeout(seconds)
+            return
 
 
 def _raisable(kind: object) -> bool:

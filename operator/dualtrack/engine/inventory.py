@@ -9,7 +9,7 @@ named, never passed over.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from dualtrack.engine import naming
@@ -26,6 +26,7 @@ from dualtrack.engine.listing import (
 )
 from dualtrack.errors import CorruptError, IncompleteError, UnsupportedFormatError
 
+TELL_EVERY = 1_000
 _SUFFIX = naming.DIRECTORY_SUFFIX.encode()
 # Of a leaf there is nothing below. An object stands before a subtree of the same name (`a/` the directory
 # object, `a/` the prefix).
@@ -188,11 +189,14 @@ def _steps(children: tuple[bytes, ...], leaves: set[bytes]) -> list[_Step]:
     return steps
 
 
-def count_inodes(drive: Drive, bucket: str) -> int:
+def count_inodes(drive: Drive, bucket: str, tell: Callable[[], None] = lambda: None) -> int:
     """Files and directories below a bucket, its own directory included. DriveError is never raised: what
-    vanishes meanwhile is not counted.
+    vanishes meanwhile is not counted. `tell` is called now and then, for it may take as long as a sweep.
     """
-    return 1 + sum(
-        len(directories) + len(files)
-        for _, directories, files in os.walk(os.path.join(os.fsencode(drive.path), naming.raw(bucket)))
-    )
+    total = 1
+    root = os.path.join(os.fsencode(drive.path), naming.raw(bucket))
+    for number, (_, directories, names) in enumerate(os.walk(root)):
+        if number % TELL_EVERY == 0:
+            tell()
+        total += len(directories) + len(names)
+    return total

@@ -24,12 +24,11 @@ def ledger(task: Task) -> None:
     before = os.statvfs(root)
     buckets: dict[str, int] = {}
     for bucket in task.drive.buckets():
-        task.checkpoint()
-        buckets[bucket] = count_inodes(task.drive, bucket)
+        buckets[bucket] = count_inodes(task.drive, bucket, task.checkpoint)
         task.scanned += buckets[bucket]
     stats = task.owner.stats()
     found = marker.read(root)
-    digest = str(task.owner.digest())
+    digest = str(task.owner.digest(task.stop))
     control = _count_below(marker.control_directory(root))
     counts = {
         "rows": sum(count for bucket, count in stats.objects.items() if not is_system(bucket)),

@@ -8,7 +8,7 @@ snapshot, which never had an owner, is opened as it lies there.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -44,7 +44,7 @@ class Look(Protocol):
 
     def stats(self) -> StoreStats: ...
 
-    def digest(self) -> Digest: ...
+    def digest(self, stop: Callable[[], bool] = lambda: False) -> Digest: ...
 
 
 @contextmanager

@@ -227,8 +227,8 @@ class Owner:
     def readers(self) -> Readers:
         return self.store.readers()
 
-    def digest(self) -> Digest:
-        return self.store.digest()
+    def digest(self, stop: Callable[[], bool] = lambda: False) -> Digest:
+        return self.store.digest(stop)
 
     def scrub(self, after: bytes) -> ScrubPage:
         return self.store.scrub(after)

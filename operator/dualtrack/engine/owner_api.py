@@ -6,7 +6,7 @@ know whether it owns the store itself or asks the server that does (see `engine/
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -105,7 +105,7 @@ class OwnerApi(Protocol):
 
     def stats(self) -> StoreStats: ...
 
-    def digest(self) -> Digest: ...
+    def digest(self, stop: Callable[[], bool] = lambda: False) -> Digest: ...
 
     def scrub(self, after: bytes) -> ScrubPage:
         """Check every entry after the full key `after` by itself; see `stores/scrubbing.py`."""

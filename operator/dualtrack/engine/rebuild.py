@@ -247,7 +247,7 @@ def _build(
         owner.close()
     again = Owner.of(fresh, settings)
     try:
-        digest = str(again.digest())
+        digest = str(again.digest(task.stop))
     finally:
         again.close()
     if digest != task.notes["digest"]:

@@ -121,9 +121,9 @@ def _build(drive: Drive, lock: DriveLock, sources: Sources, fresh: str, stop: Ca
         at = _position(copy, sources)
         _copy(copy, store, stop)
         replayed = _replay(store, drive, sources, at)
-        expected = None if replayed else copy.digest()
+        expected = None if replayed else copy.digest(stop)
     with closing(LmdbStore.open(fresh, drive.drive_id)) as store:
-        digest = store.digest()
+        digest = store.digest(stop)
         damaged = [name for name, value in store.scrub_meta() if value is None]
         warnings = [] if replayed is None else _warnings(store, replayed, _folder(sources, drive), drive)
     if damaged or (expected is not None and digest != expected):

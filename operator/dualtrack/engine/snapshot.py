@@ -130,7 +130,7 @@ def require(task: Task, directory: str, since: Verified) -> None:
     if not os.path.isfile(os.path.join(directory, "data.mdb")):
         raise RefusedError(f"the snapshot in {directory} is gone; {remedy}")
     with _opened(directory, task) as copy:
-        digest = copy.digest()
+        digest = copy.digest(task.stop)
         uuid = copy.meta("store_uuid")
     if str(digest) != known.digest or uuid != task.owner.meta("store_uuid"):
         raise RefusedError(f"the snapshot in {directory} has digest {digest}, not {known.digest}; {remedy}")
@@ -217,8 +217,8 @@ def _verify_copy(task: Task, directory: str, stated: Generation) -> tuple[Digest
     """
     newer = 0
     with _opened(directory, task) as copy:
-        digest = copy.digest()
-        theirs = task.owner.digest()
+        digest = copy.digest(task.stop)
+        theirs = task.owner.digest(task.stop)
         for rows in pages(task):
             found = copy.get_many([(row.bucket, row.key) for row in rows])
             for row, other in zip(rows, found, strict=True):

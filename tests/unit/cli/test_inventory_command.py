@@ -55,6 +55,21 @@ def test_the_table_and_the_summary_count_the_same(
     assert counted["total"]["versions"] == 2262
 
 
+def test_progress_is_told_where_the_list_is_not(
+    minio_drive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert inventory(minio_drive, "--format", "summary", "--progress", "json") == 0
+    first, *_, last = capsys.readouterr().out.splitlines()
+    assert (json.loads(first)["event"], json.loads(first)["verb"]) == ("progress", "inventory")
+    assert json.loads(last)["total"]["versions"] == 2262
+    assert inventory(minio_drive, "--format", "jsonl", "--progress", "json") == 0
+    assert all(set(json.loads(line)) == FIELDS for line in capsys.readouterr().out.splitlines())
+    out = tmp_path / "out.jsonl"
+    assert inventory(minio_drive, "--format", "jsonl", "--out", str(out), "--progress", "json") == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[0])["event"] == "progress"
+    assert len(out.read_text().splitlines()) == 2262
+
+
 def test_one_bucket_alone(minio_drive: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert inventory(minio_drive, "--format", "jsonl", "--bucket", "xyz") == 0
     assert json.loads(capsys.readouterr().out)["bucket"] == "xyz"

@@ -20,6 +20,7 @@ import pytest
 from dualtrack.engine import frames, marker, server
 from dualtrack.engine import journal as journal_module
 from dualtrack.engine.client import OwnerClient
+from dualtrack.engine.digests import Digest
 from dualtrack.engine.marker import Marker, MarkerState
 from dualtrack.engine.mode import Engine, Mode
 from dualtrack.engine.owner import Owner, OwnerSettings
@@ -574,6 +575,29 @@ def test_a_client_that_waits_for_its_server_ends_when_it_is_told_to(own: Opener,
     threading.Timer(0.3, stop.set).start()
     with pytest.raises(IncompleteError, match="interrupted"):
         client.info()
+
+
+def test_a_client_that_waits_for_a_digest_ends_when_it_is_told_to(
+    own: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = own()
+    put(owner, "k")
+    summing, summed, whole = threading.Event(), threading.Event(), owner.digest()
+
+    def slow(self: Owner, stop: Callable[[], bool] = lambda: False) -> Digest:
+        summing.set()
+        assert summed.wait(60)
+        return whole
+
+    monkeypatch.setattr(Owner, "digest", slow)
+    served = Server(owner, str(tmp_path / "store"))
+    client = OwnerClient(str(tmp_path / "store"), patience=0)
+    with pytest.raises(IncompleteError, match="interrupted"):
+        client.digest(summing.is_set)
+    summed.set()
+    assert client.digest() == whole
+    client.close()
+    served.close()
 
 
 def test_server_stopped_is_refused_where_the_socket_answers(own: Opener, tmp_path: Path) -> None:

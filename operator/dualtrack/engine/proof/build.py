@@ -143,7 +143,7 @@ class Builder:
             "marker": {**asdict(self.found), "state": str(self.found.state)},
             "store": {
                 "uuid": info.store_uuid,
-                "digest": str(task.owner.digest()),
+                "digest": str(task.owner.digest(task.stop)),
                 "epoch": info.epoch,
                 "fence": info.fence,
                 "trustFloor": trust_floor,
@@ -180,7 +180,7 @@ class Builder:
         """As `ledger` tells them: what the file system says of itself, and what was counted."""
         drive = self.task.drive
         system = os.statvfs(drive.path)
-        counted = {name: count_inodes(drive, name) for name in drive.buckets()}
+        counted = {name: count_inodes(drive, name, self.task.checkpoint) for name in drive.buckets()}
         return {
             "fileSystemUsed": system.f_files - system.f_ffree,
             "buckets": [{"bucket": json_text(name), "inodes": count} for name, count in counted.items()],

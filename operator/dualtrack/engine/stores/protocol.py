@@ -210,8 +210,10 @@ class KvStore(Protocol):
 
     def stats(self) -> StoreStats: ...
 
-    def digest(self) -> Digest:
-        """Over PRESENT rows of every bucket, system volumes included."""
+    def digest(self, stop: Callable[[], bool] = lambda: False) -> Digest:
+        """Over PRESENT rows of every bucket, system volumes included. All of the store is read, so `stop` is
+        asked between two pages: `IncompleteError`.
+        """
 
     def close(self) -> None: ...
 

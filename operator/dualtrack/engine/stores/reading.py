@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from itertools import islice, takewhile
 
@@ -25,7 +25,7 @@ from dualtrack.engine.stores.protocol import Entries, Older, PackedRow, Place, S
 from dualtrack.engine.stores.scrubbing import check_page
 from dualtrack.engine.stores.transaction import INDEX, META, ROWS, Transaction, columns
 from dualtrack.engine.summary import Summary
-from dualtrack.errors import StoreCorruptError
+from dualtrack.errors import IncompleteError, StoreCorruptError
 
 READ_ROWS = 5_000
 READ_BYTES = 16 * 1024 * 1024
@@ -163,7 +163,7 @@ class Reading:
                 found.append((os.fsdecode(name), envelope.unpack_meta(name, value)))
         return found
 
-    def digest(self) -> Digest:
+    def digest(self, stop: Callable[[], bool] = lambda: False) -> Digest:
         """Also proves that rows and index entries belong together, one by one, with none left over, and that
         as many were read as were ever written."""
         total = DigestSum()
@@ -171,6 +171,8 @@ class Reading:
         before = self.entries()
         rows = entries = 0
         while True:
+            if stop():
+                raise IncompleteError("interrupted")
             with self._read() as txn:
                 page = self._page(txn, start, READ_ROWS)
                 index = self._entries_until(txn, start, page[-1][0] if page else None)
