@@ -9,6 +9,8 @@ cloud, nobody here can see.
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Iterator
 
 _SYS = "/sys/dev/block"
 
@@ -44,15 +46,21 @@ def _below(link: str) -> frozenset[str]:
     return found or frozenset({os.path.basename(device)})
 
 
+def mounts() -> Iterator[tuple[str, str]]:
+    """(place, source) of each mount that we see. The kernel writes blanks and the like as octal numbers."""
+    with open("/proc/self/mountinfo", "rb") as file:
+        for line in file:
+            before, _, after = line.partition(b" - ")
+            place = re.sub(rb"\\([0-7]{3})", lambda found: bytes((int(found[1], 8),)), before.split(b" ")[4])
+            yield os.fsdecode(place), os.fsdecode(after.split(b" ")[1])
+
+
 def _source(path: str) -> int | None:
     """The block device behind a file system that numbers its own (btrfs); None where there is none."""
     real, best, found = os.path.realpath(path), "", None
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
-        for line in file:
-            before, _, after = line.partition(" - ")
-            place = before.split(" ")[4].encode().decode("unicode_escape")
-            if len(place) >= len(best) and os.path.commonpath([real, place]) == place:
-                best, found = place, after.split(" ")[1]
+    for place, source in mounts():
+        if len(place) >= len(best) and os.path.commonpath([real, place]) == place:
+            best, found = place, source
     if found is None or not found.startswith("/dev/"):
         return None
     try:

@@ -29,7 +29,8 @@ _RENAME_NOREPLACE = 1
 _RENAME_EXCHANGE = 2
 _AT_FDCWD = -100
 _FALLOC_KEEP_SIZE = 1
-_NO_SUCH_RENAME = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
+NO_SUCH_RENAME = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
+"""What `rename_exclusive` and `exchange` fail with where the file system does not know them."""
 _NO_OWNERS = {errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
 # Of this process: to find it by name would run a program at every start.
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -213,7 +214,7 @@ def move_to_free(source: str, target: str) -> None:
     try:
         rename_exclusive(source, target)
     except OSError as error:
-        if error.errno not in _NO_SUCH_RENAME:
+        if error.errno not in NO_SUCH_RENAME:
             raise
         link(source, target)
         unlink(source)

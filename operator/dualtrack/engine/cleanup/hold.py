@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
 from dualtrack.engine import files
-from dualtrack.engine.cleanup import identity, preconditions, records, survey
+from dualtrack.engine.cleanup import identity, movable, preconditions, records, survey
 from dualtrack.engine.cleanup.judge import Verdict, judge
 from dualtrack.engine.cleanup.records import HeldFile
 from dualtrack.engine.marker import MarkerState
@@ -39,6 +39,7 @@ def hold(task: Task) -> None:
 def prepare(task: Task) -> None:
     """Everything that can refuse, before anything is changed; of a set this is asked of all drives first."""
     preconditions.require(task, "hold")
+    movable.require(task)
     survey.require_covered(task)
 
 

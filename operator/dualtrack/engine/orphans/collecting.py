@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from dualtrack.engine import files, kept_values
+from dualtrack.engine import files, kept_values, renaming
 from dualtrack.engine.departed import allowed_in_all as allowed
 from dualtrack.engine.drive import MULTIPART_DIRECTORY
 from dualtrack.engine.listing import DirectoryReader, Path
@@ -24,7 +24,7 @@ from dualtrack.engine.orphans import finding, records
 from dualtrack.engine.orphans.finding import Directory, Evidence, Verdict, judge
 from dualtrack.engine.orphans.records import Orphan
 from dualtrack.engine.pairing import rows_of
-from dualtrack.engine.places import object_path
+from dualtrack.engine.places import file_exists, object_path
 from dualtrack.engine.repair import records as repairs
 from dualtrack.engine.repair.records import Audit
 from dualtrack.engine.stores.protocol import Place
@@ -61,6 +61,7 @@ def collect(task: Task, *, accept: bool = False) -> None:
         )
     if not found:
         return
+    renaming.require_exclusive(task.drive.path, "orphans collect")
     with task.recorded("orphans collect", f"dualtrack engine orphans undo {task.run_id}"):
         for start in range(0, len(found), BATCH):
             task.checkpoint()
@@ -96,7 +97,7 @@ def settle(task: Task) -> None:
     gone = [
         each.meta_name
         for each in records.collected(task.owner)
-        if not os.path.lexists(f"{task.drive.path}/{each.target}")
+        if not file_exists(os.fsencode(f"{task.drive.path}/{each.target}"))
     ]
     if gone:
         task.counts["forgotten"] += len(gone)

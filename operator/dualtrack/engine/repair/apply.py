@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from dualtrack.engine import files, naming
+from dualtrack.engine import files, naming, renaming
 from dualtrack.engine.confirming import Confirmation
 from dualtrack.engine.drafts import settle_journal
 from dualtrack.engine.formats import xlmeta
@@ -130,6 +130,7 @@ class _Run:
                 elif choice.action is not Action.NOTHING:
                     record = self._record(place, evidence, choice.action, generation)
                     changes.append(_Change(record, choice.action, evidence))
+            self._require_renames(changes)
             if changes and not task.dry_run:
                 self._change(changes)
             task.committed += len(changes)
@@ -179,6 +180,13 @@ class _Run:
             int(meta_name(seen)),
             records.row_digest(row_after(place, seen, action, generation)),
         )
+
+    def _require_renames(self, changes: list[_Change]) -> None:
+        """Before anything of them is written down: what the file system must be able to do for them."""
+        if any(change.action is Action.HOLD_FILE for change in changes):
+            renaming.require_exclusive(self._root, "moving a file aside")
+        if any(change.action is Action.WRITE_FILE and change.seen.file is not None for change in changes):
+            renaming.require_exchange(self._root, "writing a row over its file")
 
     def _change(self, changes: list[_Change]) -> None:
         task = self._task

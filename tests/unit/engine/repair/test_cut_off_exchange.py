@@ -72,6 +72,9 @@ def killed_after(exchanges: int, write: Callable[[int], None], patch: pytest.Mon
 
     def exchange(one: str, other: str) -> None:
         nonlocal done
+        if "rename-probe" in one:
+            real(one, other)
+            return
         write(done)
         if done == exchanges:
             raise KeyboardInterrupt
@@ -141,6 +144,9 @@ def test_two_files_that_came_into_the_place_are_both_there_after_a_refusal(
 
     def exchange(one: str, other: str) -> None:
         nonlocal done
+        if "rename-probe" in one:
+            real(one, other)
+            return
         write_foreign(small, written[done])
         done += 1
         real(one, other)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -623,6 +624,35 @@ def test_a_file_that_appears_where_there_was_none_is_not_written_over(
     with pytest.raises(DifferenceError, match="bkt/03: a file came into its place"):
         repaired(small, owner, TO_FS)
     assert small.file("bkt", "03").read_bytes() == newer
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+@pytest.mark.parametrize(
+    ("plant", "strategy", "flag"),
+    [("stale row", TO_FS, "EXCHANGE"), ("resurrected tombstone", USE_KV, "NOREPLACE")],
+)
+def test_what_a_file_system_cannot_do_in_one_step_is_refused_before_anything_is_changed(
+    small: Bench,
+    owner: Owner,
+    monkeypatch: pytest.MonkeyPatch,
+    plant: str,
+    strategy: Strategy,
+    flag: str,
+    dry_run: bool,
+) -> None:
+    """As NFS answers, where what a server writes in between would be lost."""
+    PLANTS[plant][0](small.drive, owner, ("bkt", "03"))
+    if strategy is USE_KV:
+        mark(small.drive, MarkerState.KV_ONLY)
+    before = state(small, owner)
+
+    def refused(source: str, target: str, flags: int) -> None:
+        raise OSError(errno.EINVAL, "Invalid argument", source, None, target)
+
+    monkeypatch.setattr(files, "_renameat2", refused)
+    with pytest.raises(RefusedError, match=f"RENAME_{flag}"):
+        repaired(small, owner, strategy, accept_newer=True, dry_run=dry_run)
+    assert state(small, owner) == before
 
 
 def test_a_run_that_nobody_knows_cannot_be_undone(small: Bench, owner: Owner) -> None:
