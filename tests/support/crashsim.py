@@ -336,7 +336,13 @@ class Recorder:
         if first is None or second is None:
             return
         directory, name = first
-        assert second[0] == directory, "an exchange of two directories' names is not modelled"
+        if second[0] != directory:
+            # Each directory is flushed for itself, and no flush of the one says anything of the other.
+            nodes = [self._entries[place[0]][place[1]] for place in (first, second)]
+            assert not any(node in self._entries for node in nodes), "directories change places within one"
+            self._add(first, nodes[1])
+            self._add(second, nodes[0])
+            return
         names = self._entries[directory]
         names[name], names[second[1]] = names[second[1]], names[name]
         self.ops.append(Op("swap", 0, directory, name, second[1].encode()))

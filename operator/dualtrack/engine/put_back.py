@@ -84,20 +84,46 @@ class Writer:
     def replace(self, staged: Staged, kept: str) -> None:
         """Put it in the place of the very file that has `kept` as its second name. If another came there
         meanwhile that one stays, and `DifferenceError` names it.
-
-        Cut off between the two exchanges, the staged name is the only one of that other file. So it says
-        beforehand, durably, that it is exchanged and what was staged: see `discard_staged`.
         """
         target = f"{self._root}/{staged.row.path}"
-        exchanged = f"{self._staging}/{_EXCHANGED}{uuid.uuid4()}.{_digest(staged.row.data)}"
-        files.rename(staged.path, exchanged)
-        files.sync_directory(self._staging)
-        files.exchange(exchanged, target)
-        if not os.path.samefile(exchanged, kept):
-            files.exchange(exchanged, target)
-            raise _taken(staged, self._discard_exchanged(exchanged))
-        files.unlink(exchanged)
+        announced = self._announce(staged)
+        try:
+            files.exchange(announced, target)
+        except FileNotFoundError as error:
+            self._discard_exchanged(announced)
+            raise _gone(staged) from error
+        except OSError as error:
+            if error.errno not in files.NO_SUCH_RENAME:
+                raise
+            self._rename_over(staged, announced, kept)
+        else:
+            if not os.path.samefile(announced, kept):
+                files.exchange(announced, target)
+                raise _taken(staged, self._discard_exchanged(announced))
+            files.unlink(announced)
         files.sync_directory(os.path.dirname(target))
+
+    def _announce(self, staged: Staged) -> str:
+        """Cut off between the two exchanges, the staged name is the only one of somebody else's file. So it
+        says beforehand, durably, that it is exchanged and what was staged: see `discard_staged`.
+        """
+        path = f"{self._staging}/{_EXCHANGED}{uuid.uuid4()}.{_digest(staged.row.data)}"
+        files.rename(staged.path, path)
+        files.sync_directory(self._staging)
+        return path
+
+    def _rename_over(self, staged: Staged, announced: str, kept: str) -> None:
+        """Where the file system cannot exchange: whoever writes between this look and the rename is not seen.
+        A drive that was copied there must be restored all the same; see `renaming.require_exchange`.
+        """
+        target = f"{self._root}/{staged.row.path}"
+        try:
+            if not os.path.samefile(target, kept):
+                raise _taken(staged, self._discard_exchanged(announced))
+        except FileNotFoundError as error:
+            self._discard_exchanged(announced)
+            raise _gone(staged) from error
+        files.rename(announced, target)
 
     def discard_staged(self) -> list[str]:
         """Remove what an earlier run staged and did not put in place. What is not proven to be elsewhere is
@@ -179,6 +205,13 @@ def _rename_to_free(staged: Staged, target: str) -> None:
     except FileExistsError as error:
         files.unlink(staged.path)
         raise _taken(staged, []) from error
+
+
+def _gone(staged: Staged) -> DifferenceError:
+    return DifferenceError(
+        f"{staged.row.bucket}/{staged.row.key}: the file in its place went away meanwhile, and none was put "
+        "there; find out who writes to this drive, then run this again"
+    )
 
 
 def _taken(staged: Staged, kept: list[str]) -> DifferenceError:

@@ -16,6 +16,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from dualtrack.engine import files
@@ -126,6 +128,19 @@ def _batches(task: Task) -> Iterator[list[Place]]:
         after = places[-1]
 
 
+@dataclass(frozen=True, slots=True)
+class _Older:
+    """A file that the row has left behind."""
+
+    row: Row
+    file: MetaFile
+
+    def is_file(self, found: MetaFile) -> bool:
+        """Whether it is this very file: a second name, and a move, change its ctime and nothing else."""
+        this, other = self.file.fingerprint, found.fingerprint
+        return (this.inode, this.size, this.mtime_ns) == (other.inode, other.size, other.mtime_ns)
+
+
 class _Restoring:
     def __init__(self, task: Task) -> None:
         self._task = task
@@ -147,17 +162,18 @@ class _Restoring:
             found = [self._read(row) for row in rows]
             task.scanned += len(rows)
             writing: list[Row] = []
-            undoing: list[Row] = []
+            undoing: list[_Older] = []
             settled: list[Row] = []
             for row, file in zip(rows, found, strict=True):
                 self._decide(row, file, writing, undoing, settled)
             if task.dry_run:
                 return
-            self._put_aside(undoing)
-            replaced = {(row.bucket, row.key) for row in undoing}
+            kept = self._put_aside(undoing)
             staged = self._writer.stage(writing)
-            self._writer.place([each for each in staged if each.place in replaced])
-            self._writer.place([each for each in staged if each.place not in replaced], over=False)
+            for each in staged:
+                if each.place in kept:
+                    self._writer.replace(each, kept[each.place])
+            self._writer.place([each for each in staged if each.place not in kept], over=False)
             backed = [row for row in (*writing, *settled) if row.state is not RowState.FS_RESIDENT]
             puts = tuple(self._settled(row, generation) for row in backed)
             if puts:
@@ -194,7 +210,7 @@ class _Restoring:
         row: Row,
         file: MetaFile | Unreadable | None,
         writing: list[Row],
-        undoing: list[Row],
+        undoing: list[_Older],
         settled: list[Row],
     ) -> None:
         counts = self._task.counts
@@ -225,29 +241,46 @@ class _Restoring:
             self._task.name(f"{row.bucket}/{row.key}: {why}")
         elif row.present:
             counts["replaced"] += 1
-            undoing.append(row)
+            undoing.append(_Older(row, file))
             writing.append(row)
         else:
             counts["undone"] += 1
-            undoing.append(row)
+            undoing.append(_Older(row, file))
             settled.append(row)
 
-    def _put_aside(self, undoing: list[Row]) -> None:
-        """Give each file a second name under `undo/`, flush that, and take the first away where the object is
-        deleted. Where it is replaced, the rename of the new file does that.
+    def _put_aside(self, undoing: list[_Older]) -> dict[Place, str]:
+        """Keep each file under `undo/`, durably: by a second name where its object is replaced, which is done
+        later, and by a move where the object is deleted. Answers where it lies, by the object's place.
         """
-        folders: set[str] = set()
-        for row in undoing:
+        kept: dict[Place, str] = {}
+        for older in undoing:
+            row = older.row
             target = f"{self._root}/{records.aside(self._root, UNDO_DIRECTORY, self._epoch, row)}"
             files.ensure_directory(os.path.dirname(target))
-            files.link(_path(self._root, row), target)
-            folders.add(os.path.dirname(target))
-        for folder in folders:
+            put = files.link if row.present else files.move_to_free
+            try:
+                put(_path(self._root, row), target)
+            except FileNotFoundError as error:
+                raise _changed(row, "is gone") from error
+            kept[row.bucket, row.key] = target
+        for folder in {os.path.dirname(target) for target in kept.values()}:
             files.sync_directory(folder)
-        for row in undoing:
-            if not row.present:
-                files.unlink(_path(self._root, row))
-                files.sync_directory(os.path.dirname(_path(self._root, row)))
+        for older in undoing:
+            self._check_kept(older, kept[older.row.bucket, older.row.key])
+        return kept
+
+    def _check_kept(self, older: _Older, target: str) -> None:
+        """Somebody may have put another file in its place since it was judged: it goes back, or stays."""
+        path = _path(self._root, older.row)
+        found = self._reader.read(os.fsencode(target))
+        same = isinstance(found, MetaFile) and older.is_file(found)
+        if not older.row.present:
+            if not same:
+                with suppress(FileExistsError):
+                    files.move_to_free(target, path)
+            files.sync_directory(os.path.dirname(path))
+        if not same:
+            raise _changed(older.row, "is another one")
 
     def _settled(self, row: Row, generation: Generation) -> Put:
         """The row as one that the file system backs again: later sweeps may replace it."""
@@ -281,6 +314,13 @@ class _Restoring:
                     continue
                 if os.path.lexists(f"{entry.path}/part.1"):
                     self._task.counts["orphanDirectories"] += 1
+
+
+def _changed(row: Row, how: str) -> DifferenceError:
+    return DifferenceError(
+        f"{row.bucket}/{row.key}: its file {how} since it was judged a moment ago, and nothing of it was "
+        "removed: find out who writes to this drive, then run this again"
+    )
 
 
 def _is_newer(row: Row, file: MetaFile) -> bool:

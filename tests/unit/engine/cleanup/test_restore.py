@@ -7,6 +7,7 @@ import os
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -287,6 +288,45 @@ def test_a_restore_cut_off_again_and_again_takes_no_file_that_it_has_not_kept(
 
 def cut_off(*_: object) -> None:
     raise IncompleteError("the process has ended")
+
+
+@pytest.mark.parametrize("when", ["before it is put aside", "before it is replaced"])
+@pytest.mark.parametrize("way", ["overwritten", "deleted"])
+def test_what_somebody_writes_over_an_older_file_during_a_restore_stays(
+    small, monkeypatch: pytest.MonkeyPatch, way: str, when: str
+) -> None:
+    """H9: a server that knows nothing of our locks puts the object again after it was judged."""
+    cut_over(small)
+    with small.task() as task:
+        rows = present(task)
+        overwrite(task, rows[0], rows[1].data) if way == "overwritten" else delete(task, rows[0])
+    path, copy = meta(small, rows[0]), meta(small, rows[0]).with_name("copy")
+    written: list[bytes] = []
+
+    def write() -> None:
+        if not written:
+            written.append(rows[2].data)
+            copy.write_bytes(written[0])
+            copy.rename(path)
+
+    real_aside, real_sync = records.aside, files.sync_directory
+
+    def aside(*arguments: Any) -> str:
+        write()
+        return real_aside(*arguments)
+
+    def sync(folder: str) -> None:
+        if Path(folder).match(".dualtrack/undo/*/*"):
+            write()
+        real_sync(folder)
+
+    if when == "before it is put aside":
+        monkeypatch.setattr(records, "aside", aside)
+    else:
+        monkeypatch.setattr(files, "sync_directory", sync)
+    with pytest.raises(DifferenceError, match=f"plain/{rows[0].key}: "):
+        small.run(restore)
+    assert path.read_bytes() == written[0]
 
 
 def test_objects_read_from_their_files_are_neither_held_nor_restored(small) -> None:
