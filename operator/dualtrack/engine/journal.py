@@ -30,6 +30,7 @@ from dataclasses import dataclass, field, replace
 import xxhash
 
 from dualtrack.engine import files
+from dualtrack.engine.places import file_exists
 from dualtrack.engine.rows import Generation
 from dualtrack.engine.stores.protocol import Place
 from dualtrack.errors import StoreCorruptError, StoreVersionError
@@ -228,7 +229,7 @@ class Journal:
     @property
     def broken(self) -> bool:
         flag = os.pread(self._descriptor, 1, _BROKEN_OFFSET)
-        return flag != b"\0" or os.path.exists(os.path.join(self._directory, _BROKEN_FILE))
+        return flag != b"\0" or file_exists(os.fsencode(os.path.join(self._directory, _BROKEN_FILE)))
 
     def break_epoch(self) -> None:
         """Record durably that rows may be older than files. Raises OSError only if no way of recording

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from dualtrack.engine import checked, files
+from dualtrack.engine.places import file_exists
 from dualtrack.errors import MarkerError
 
 SCHEMA = 1
@@ -73,7 +74,8 @@ def path_of(drive: str) -> str:
 
 
 def exists(drive: str) -> bool:
-    return os.path.lexists(path_of(drive))
+    """OSError where that cannot be told: a drive without a marker is one to which nothing has happened."""
+    return file_exists(os.fsencode(path_of(drive)))
 
 
 def read(drive: str) -> Marker:

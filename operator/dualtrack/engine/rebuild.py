@@ -32,6 +32,7 @@ from dualtrack.engine.migrate import Sweep
 from dualtrack.engine.owner import Owner, OwnerSettings
 from dualtrack.engine.owner_api import OwnerApi
 from dualtrack.engine.pace import Pace
+from dualtrack.engine.places import file_exists
 from dualtrack.engine.rowlog.opening import SETTING, Setting
 from dualtrack.engine.storelock import REPLACED
 from dualtrack.engine.stores.location import Driver, Location, locate
@@ -164,8 +165,8 @@ def _refuse_held(drive: Drive, location: Location, found: Mapping[str, bytes], l
     for all of it is told by the old store alone, beside a marker that the restore has lowered: where either
     is gone, or says less, rows may be the only metadata.
     """
-    folder = f"{drive.path}/{HOLD_DIRECTORY}"
-    if not os.path.lexists(folder) and not any(name.startswith(_HOLDS) for name in found):
+    folder = os.fsencode(f"{drive.path}/{HOLD_DIRECTORY}")
+    if not file_exists(folder) and not any(name.startswith(_HOLDS) for name in found):
         return
     if records.all_restored(found) and not lost and marker.exists(drive.path):
         return

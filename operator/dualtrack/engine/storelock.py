@@ -11,6 +11,7 @@ import json
 import os
 
 from dualtrack.engine import files
+from dualtrack.engine.places import file_exists
 from dualtrack.engine.stores.location import Location
 from dualtrack.errors import StoreLockedError, StoreVersionError
 
@@ -23,7 +24,7 @@ def lock_store(location: Location, *, replaced_too: bool = False) -> int | None:
     store_dir = location.directory
     if not store_dir:
         return None
-    if not replaced_too and os.path.lexists(os.path.join(store_dir, REPLACED)):
+    if not replaced_too and file_exists(os.fsencode(os.path.join(store_dir, REPLACED))):
         raise StoreVersionError(
             f"{store_dir} was replaced by a rebuilt store (see its file {REPLACED!r}) and may be behind the "
             "drive; name the store that took its place"

@@ -21,6 +21,7 @@ from dualtrack.engine.drive import HOLD_DIRECTORY
 from dualtrack.engine.journal import Journal
 from dualtrack.engine.marker import MarkerState
 from dualtrack.engine.mode import Engine, Mode
+from dualtrack.engine.places import file_exists
 from dualtrack.engine.rows import ZERO, Generation
 from dualtrack.engine.stores.protocol import Batch, OwnedStore
 from dualtrack.engine.sweepstate import CURSOR, State
@@ -60,7 +61,8 @@ def files_taken(drive: str | None) -> bool:
     """Whether cleanup has begun to take files away."""
     if drive is None or not holds_only_copy(drive):
         return False
-    return marker.read(drive).state is MarkerState.PURGED or os.path.isdir(f"{drive}/{HOLD_DIRECTORY}")
+    held = os.fsencode(f"{drive}/{HOLD_DIRECTORY}")
+    return marker.read(drive).state is MarkerState.PURGED or file_exists(held)
 
 
 def settle(store: OwnedStore, journal: Journal | None, drive: str | None, mode: Mode | None) -> None:

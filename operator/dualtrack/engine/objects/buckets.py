@@ -28,6 +28,7 @@ from dualtrack.engine.objects.fs_track import unavailable
 from dualtrack.engine.objects.names import check_bucket, check_new_bucket
 from dualtrack.engine.objects.system_volume import SystemVolume
 from dualtrack.engine.objects.types import Bucket, Versioning
+from dualtrack.engine.places import file_exists
 from dualtrack.engine.rows import Fingerprint
 from dualtrack.errors import FormatError
 
@@ -91,7 +92,12 @@ class Buckets:
         check_new_bucket(name)
         path = os.path.join(self._drive.path, name)
         with self._changing:
-            if os.path.lexists(path):
+            try:
+                # Unknown is not absent: what follows would replace the metadata of a bucket that is there.
+                exists = file_exists(os.fsencode(path))
+            except OSError as error:
+                raise unavailable(error, name, "") from error
+            if exists:
                 raise BucketExists(f"bucket {name} exists", name)
             now = time.time_ns()
             self._save(name, formats.new_bucket(name, now), now, None)

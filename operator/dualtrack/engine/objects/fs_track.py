@@ -119,7 +119,12 @@ class FsTrack:
                 return  # an earlier attempt of the same commit came this far
             files.rename(staged, target)
 
-        files.sync_directory(staged) if os.path.isdir(staged) else None
+        try:
+            files.sync_directory(staged)
+        except FileNotFoundError:
+            pass  # an earlier attempt of the same commit came this far, or the move will tell
+        except OSError as error:
+            raise unavailable(error, bucket, key) from error
         self._retried(move, bucket, key)
         files.sync_directory(directory)
 
@@ -203,7 +208,7 @@ class FsTrack:
 
         While somebody else is making directories an existing one may not be durable yet, so we wait for them.
         """
-        if not os.path.isdir(os.path.join(self.drive, bucket)):
+        if not self._has_bucket(bucket):
             raise NoSuchBucket(f"there is no bucket {bucket!r}", bucket)
         if os.path.isdir(directory) and not self._makers:
             return
@@ -213,6 +218,13 @@ class FsTrack:
                 files.ensure_directory(directory)
         finally:
             self._count_maker(-1)
+
+    def _has_bucket(self, bucket: str) -> bool:
+        """OSError where the drive does not say: a client must not be told that its bucket is gone."""
+        try:
+            return stat.S_ISDIR(os.stat(os.path.join(self.drive, bucket)).st_mode)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
 
     def _count_maker(self, change: int) -> None:
         with self._counting:

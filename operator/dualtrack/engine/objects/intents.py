@@ -18,6 +18,7 @@ from typing import Protocol
 from dualtrack.engine.journal import Journal, Token
 from dualtrack.engine.objects.errors import InvalidKey, NoSuchBucket, ObjectError
 from dualtrack.engine.objects.fs_track import FsTrack
+from dualtrack.engine.places import file_exists
 from dualtrack.engine.rows import Fingerprint
 
 _log = logging.getLogger(__name__)
@@ -64,7 +65,8 @@ def carry_out(fs: FsTrack, token: Token) -> bool:
     """
     intent, (bucket, key) = Intent.unpack(token.note), token.place
     staged = fs.trash.path(intent.staged) if intent.staged else ""
-    if file_there(fs, bucket, key) != intent.before or (staged and not os.path.exists(staged)):
+    is_staged = staged and fs.guarded(lambda: file_exists(os.fsencode(staged)), bucket, key)
+    if file_there(fs, bucket, key) != intent.before or (staged and not is_staged):
         if staged:
             fs.discard_staged(staged)
         # What an earlier attempt renamed may not be durable yet.

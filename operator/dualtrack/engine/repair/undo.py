@@ -16,7 +16,7 @@ from dualtrack.engine import files
 from dualtrack.engine.authority import require_files_lead
 from dualtrack.engine.cleanup import preconditions
 from dualtrack.engine.listing import DirectoryReader, Found, Problem
-from dualtrack.engine.places import object_path
+from dualtrack.engine.places import file_exists, object_path
 from dualtrack.engine.repair import records
 from dualtrack.engine.repair.apply import BATCH
 from dualtrack.engine.repair.records import Audit, Repaired
@@ -132,17 +132,17 @@ class _Undoing:
         path = f"{self._root}/{record.path}"
         kept = record.kept(self._root, "meta")
         if record.action == Action.HOLD_FILE:
-            if file is None and os.path.lexists(kept):
+            if file is None and file_exists(os.fsencode(kept)):
                 files.ensure_directory(os.path.dirname(path))
                 files.rename_exclusive(kept, path)
                 self._flush(path, kept)
         elif record.action == Action.WRITE_FILE and _digest(file) == record.file_after != record.file_before:
             replaced = record.kept(self._root, "replaced")
-            if not os.path.lexists(kept):
+            if not file_exists(os.fsencode(kept)):
                 files.rename_exclusive(path, replaced)
             else:
                 # A second name first, then a rename over the first: the object is never without a file.
-                if not os.path.lexists(replaced):
+                if not file_exists(os.fsencode(replaced)):
                     files.link(path, replaced)
                 files.rename(kept, path)
             self._flush(path, kept)
