@@ -573,10 +573,32 @@ MUTATIONS = (
     Mutation(
         "replaced file",
         "restore.py",
-        "            files.link(_path(self._root, row), target)\n",
-        "",
+        "                put(_path(self._root, row), target)\n",
+        "                pass\n",
         f"{CLEANUP}/test_restore.py"
         "::test_a_restore_cut_off_again_and_again_takes_no_file_that_it_has_not_kept",
+    ),
+    Mutation(
+        "kept file is the judged one",
+        "restore.py",
+        '            raise _changed(older.row, "is another one")\n',
+        "            pass\n",
+        f"{CLEANUP}/test_restore.py::test_what_somebody_writes_over_an_older_file_during_a_restore_stays",
+    ),
+    Mutation(
+        "a rename that never replaces",
+        "cleanup/movable.py",
+        '    renaming.require_exclusive(task.drive.path, "cleanup hold")\n',
+        "",
+        f"{CLEANUP}/test_odd_file_systems.py"
+        "::test_a_file_system_that_may_replace_is_refused_before_anything_is_changed",
+    ),
+    Mutation(
+        "parts on other mounts",
+        "cleanup/movable.py",
+        "    if apart := _apart(task):\n",
+        "    if apart := list[str]():\n",
+        f"{CLEANUP}/test_odd_file_systems.py::test_a_part_of_the_drive_on_a_mount_of_its_own_is_named",
     ),
     Mutation(
         "mark's flush",
