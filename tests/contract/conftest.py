@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import socket
 import subprocess
 import threading
 import time
-import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -68,30 +67,26 @@ def serve(handler: type[BaseHTTPRequestHandler]) -> ThreadingHTTPServer:
     return server
 
 
-@pytest.fixture
-def new_target() -> Iterator[Callable[[], Target]]:
-    servers: list[ThreadingHTTPServer] = []
+@contextmanager
+def exporting() -> Iterator[Target]:
+    """A target that says nothing yet."""
+    target = Target(0)
 
-    def start() -> Target:
-        target = Target(0)
+    class Exporter(Quiet):
+        def do_GET(self) -> None:
+            target.scrapes += 1
+            body = (target.text or "").encode()
+            self.send_response(200 if target.text is not None else 500)
+            self.send_header("Content-Type", "text/plain; version=0.0.4")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
 
-        class Exporter(Quiet):
-            def do_GET(self) -> None:
-                target.scrapes += 1
-                body = (target.text or "").encode()
-                self.send_response(200 if target.text is not None else 500)
-                self.send_header("Content-Type", "text/plain; version=0.0.4")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-        server = serve(Exporter)
-        servers.append(server)
-        target.port = server.server_address[1]
-        return target
-
-    yield start
-    for server in servers:
+    server = serve(Exporter)
+    target.port = server.server_address[1]
+    try:
+        yield target
+    finally:
         server.shutdown()
         server.server_close()
 
@@ -116,13 +111,6 @@ class Prometheus:
             self.process.wait(timeout=PATIENCE_SECONDS)
             self.process = None
 
-    def instant(self, expression: str) -> list[dict[str, Any]]:
-        """An instant query by other means than the adapter, to wait by."""
-        query = urllib.parse.urlencode({"query": expression})
-        with urllib.request.urlopen(f"{self.address}/api/v1/query?{query}", timeout=5) as answer:
-            found: list[dict[str, Any]] = json.load(answer)["data"]["result"]
-        return found
-
     def _ready(self) -> bool:
         assert self.process is not None
         assert self.process.poll() is None, self.log.read_text()
@@ -133,35 +121,69 @@ class Prometheus:
             return False
 
 
-@pytest.fixture
-def new_prometheus(tmp_path: Path) -> Iterator[Callable[..., Prometheus]]:
-    """Starts a Prometheus that scrapes targets five times a second."""
+@contextmanager
+def prometheus(folder: Path, targets: Sequence[Target], more: str = "") -> Iterator[Prometheus]:
+    """A Prometheus that scrapes the targets five times a second, from five seconds after its start on."""
     binary = shutil.which("prometheus")
     if binary is None:
         pytest.skip("needs the program prometheus")
-    started: list[Prometheus] = []
-
-    def start(*targets: Target, more: str = "") -> Prometheus:
-        folder = tmp_path / f"prometheus-{len(started)}"
-        folder.mkdir()
-        addresses = ", ".join(f"'{target.address}'" for target in targets)
-        (folder / "prometheus.yml").write_text(
-            "global: {scrape_interval: 200ms, scrape_timeout: 200ms}\n"
-            f"scrape_configs: [{{job_name: rustfs, static_configs: [{{targets: [{addresses}]}}]}}]\n{more}"
-        )
-        port = free_port()
-        command = [
-            binary,
-            f"--config.file={folder}/prometheus.yml",
-            f"--storage.tsdb.path={folder}/data",
-            f"--web.listen-address=127.0.0.1:{port}",
-            "--log.level=warn",
-        ]
-        server = Prometheus(f"http://127.0.0.1:{port}", command, folder / "log")
-        started.append(server)
+    folder.mkdir()
+    addresses = ", ".join(f"'{target.address}'" for target in targets)
+    (folder / "prometheus.yml").write_text(
+        "global: {scrape_interval: 200ms, scrape_timeout: 200ms}\n"
+        f"scrape_configs: [{{job_name: rustfs, static_configs: [{{targets: [{addresses}]}}]}}]\n{more}"
+    )
+    port = free_port()
+    command = [
+        binary,
+        f"--config.file={folder}/prometheus.yml",
+        f"--storage.tsdb.path={folder}/data",
+        f"--web.listen-address=127.0.0.1:{port}",
+        "--log.level=warn",
+    ]
+    server = Prometheus(f"http://127.0.0.1:{port}", command, folder / "log")
+    try:
         server.start()
-        return server
-
-    yield start
-    for server in started:
+        yield server
+    finally:
         server.stop()
+
+
+@dataclass(frozen=True, slots=True)
+class Scraped:
+    """A Prometheus with targets that nobody has used yet."""
+
+    server: Prometheus
+    unused: list[Target]
+
+    @property
+    def address(self) -> str:
+        return self.server.address
+
+    def target(self) -> Target:
+        return self.unused.pop()
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """Prometheus only looks for targets every five seconds: all that the tests need wait at the same time."""
+
+    shared: Scraped
+    """For all tests. Each asks for the series of its own targets."""
+    partial: Scraped
+    """Knows a second store, which does not answer."""
+    stopped: Scraped
+    """For the one test that stops it."""
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    folder = tmp_path_factory.mktemp("prometheus")
+    nowhere = "remote_read: [{url: 'http://127.0.0.1:1/read', read_recent: true}]\n"
+    with ExitStack() as running:
+
+        def start(name: str, count: int, more: str = "") -> Scraped:
+            targets = [running.enter_context(exporting()) for _ in range(count)]
+            return Scraped(running.enter_context(prometheus(folder / name, targets, more)), targets)
+
+        yield Servers(start("shared", 6), start("partial", 1, nowhere), start("stopped", 1))
