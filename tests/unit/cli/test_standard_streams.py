@@ -26,7 +26,7 @@ FULL = "/dev/full"
 def drive(minio_drive: Path, tmp_path: Path) -> Path:
     """Migrated, with its store in the usual place."""
     bench = small_bench(minio_drive, tmp_path, 20)
-    assert shell("", "migrate", "--drive", str(bench.drive)).returncode == 0
+    assert main(["engine", "migrate", "--drive", str(bench.drive)]) == 0
     return bench.drive
 
 
@@ -124,10 +124,17 @@ def test_words_that_cannot_be_meant_are_named(arguments: list[str], message: str
     assert message in ended.stderr
 
 
+@pytest.fixture(scope="module")
+def store(minio_drive: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """All of a real drive's rows, to be read only."""
+    folder = tmp_path_factory.mktemp("streams")
+    subprocess.run(["cp", "--archive", str(minio_drive), str(folder / "d1")], check=True)
+    assert main(["engine", "migrate", "--drive", str(folder / "d1"), "--store", str(folder / "kv")]) == 0
+    return str(folder / "kv")
+
+
 @pytest.mark.parametrize("words", [["find", "-0"], ["export"], ["ls", "odd-keys", "-r"]])
-def test_names_are_utf8_whatever_the_locale_is(minio_drive: Path, tmp_path: Path, words: list[str]) -> None:
-    store = str(tmp_path / "store")
-    assert shell("", "migrate", "--drive", str(minio_drive), "--store", store).returncode == 0
+def test_names_are_utf8_whatever_the_locale_is(store: str, words: list[str]) -> None:
     command = [sys.executable, "-m", "dualtrack.cli.main", "engine", *words, "--store", store]
     ascii_alone = {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LANG": ""}
     outputs = [

@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,8 @@ Lines = list[dict[str, Any]]
 @pytest.fixture(scope="module")
 def store(minio_drive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("columnar")
-    Bench(minio_drive, folder / "kv").migrate()
+    subprocess.run(["cp", "--archive", str(minio_drive), str(folder / "d1")], check=True)
+    Bench(folder / "d1", folder / "kv").migrate()
     return folder / "kv"
 
 

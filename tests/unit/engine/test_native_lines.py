@@ -174,13 +174,13 @@ def test_a_page_that_does_not_fit_comes_in_parts(writer: LineWriter, monkeypatch
 
 
 def test_the_command_prints_the_same_without_the_library(
-    minio_drive: Path,
+    drives: Callable[[str], Path],
     tmp_path: Path,
     capfdbinary: pytest.CaptureFixture[bytes],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     store = str(tmp_path / "store")
-    assert main(["engine", "migrate", "--drive", str(minio_drive), "--store", store]) == 0
+    assert main(["engine", "migrate", "--drive", str(drives("minio-single") / "d1"), "--store", store]) == 0
     capfdbinary.readouterr()
     code = main(["engine", "export", "--store", store])
     native = capfdbinary.readouterr().out

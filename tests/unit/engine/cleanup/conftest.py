@@ -10,9 +10,10 @@ import os
 import stat
 import subprocess
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -107,26 +108,42 @@ def _copied(source: Path, target: Path) -> Path:
     return target
 
 
+Once = Callable[[str, Callable[[Path], None]], Path]
+
+
 @pytest.fixture(scope="session")
-def migrated(minio_drive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def migrated(minio_drive: Path, made_once: Once) -> Path:
     """All of `minio-single`, migrated and verified. Copy it."""
-    drive = _copied(minio_drive, tmp_path_factory.mktemp("migrated") / "d1")
+
+    def fill(folder: Path) -> None:
+        drive = _copied(minio_drive, folder / "d1")
+        Bench(drive, drive / ".dualtrack" / "store").migrate()
+
+    return made_once("migrated", fill) / "d1"
+
+
+def _migrated_part(minio_drive: Path, buckets: Sequence[str], folder: Path) -> None:
+    drive = folder / "d1"
+    drive.mkdir()
+    for name in (".minio.sys", *buckets):
+        _copied(minio_drive / name, drive / name)
     Bench(drive, drive / ".dualtrack" / "store").migrate()
-    return drive
 
 
 SMALL = ("anon", "versioned", "odd-xldir", "plain", "empty-bucket", "xyz")
+TINY = ("anon", "odd-xldir", "xyz")
 
 
 @pytest.fixture(scope="session")
-def migrated_small(minio_drive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def migrated_small(minio_drive: Path, made_once: Once) -> Path:
     """A few buckets of `minio-single`, migrated and verified. Copy it."""
-    drive = tmp_path_factory.mktemp("small") / "d1"
-    drive.mkdir()
-    for name in (".minio.sys", *SMALL):
-        _copied(minio_drive / name, drive / name)
-    Bench(drive, drive / ".dualtrack" / "store").migrate()
-    return drive
+    return made_once("migrated-small", partial(_migrated_part, minio_drive, SMALL)) / "d1"
+
+
+@pytest.fixture(scope="session")
+def migrated_tiny(minio_drive: Path, made_once: Once) -> Path:
+    """Nine objects, migrated and verified: small enough to be killed at many places. Copy it."""
+    return made_once("migrated-tiny", partial(_migrated_part, minio_drive, TINY)) / "d1"
 
 
 @pytest.fixture
@@ -139,17 +156,6 @@ def whole(migrated: Path, tmp_path: Path) -> Bench:
 def small(migrated_small: Path, tmp_path: Path) -> Bench:
     drive = _copied(migrated_small, tmp_path / "d1")
     return Bench(drive, drive / ".dualtrack" / "store")
-
-
-@pytest.fixture(scope="session")
-def migrated_tiny(minio_drive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Nine objects, migrated and verified: small enough to be killed at many places. Copy it."""
-    drive = tmp_path_factory.mktemp("tiny") / "d1"
-    drive.mkdir()
-    for name in (".minio.sys", "anon", "odd-xldir", "xyz"):
-        _copied(minio_drive / name, drive / name)
-    Bench(drive, drive / ".dualtrack" / "store").migrate()
-    return drive
 
 
 @pytest.fixture
