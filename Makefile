@@ -7,6 +7,8 @@ export DUALTRACK_CACHE ?= $(CURDIR)/.cache
 export UV_CACHE_DIR ?= $(DUALTRACK_CACHE)/uv
 UV := $(DUALTRACK_CACHE)/uv-tool/bin/uv
 PY := .venv/bin/python
+# Images often set it. Without bytecode every worker of pytest and every command that a test starts compiles anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help
 help: ## List what can be made
