@@ -13,7 +13,7 @@ from dualtrack.engine import marker
 from dualtrack.engine.marker import MarkerState
 from dualtrack.engine.task import Task
 from dualtrack.engine.validation import Finding, InSync, KvOnly, Missing, Validator
-from dualtrack.errors import DifferenceError, IncompleteError
+from dualtrack.errors import DifferenceError, IncompleteError, UsageError
 
 SAMPLE = 1_000
 
@@ -38,9 +38,12 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Compare. `DifferenceError` where the tracks disagree, `IncompleteError` where that is not known."""
+    """Compare. `DifferenceError` where the tracks disagree, `IncompleteError` where that is not known,
+    `UsageError` for a bucket that neither track has.
+    """
 
     def work(task: Task) -> None:
+        _require_bucket(task, arguments.bucket)
         validator = Validator(task)
         if arguments.key is not None:
             _tell_object(task, arguments, validator.validate_object(arguments.bucket, arguments.key))
@@ -48,6 +51,15 @@ def run(arguments: argparse.Namespace) -> int:
             _tell_bucket(task, arguments, validator)
 
     return run_task(arguments, work, locked=False, announced=False)
+
+
+def _require_bucket(task: Task, bucket: str) -> None:
+    """Of a bucket whose name was mistyped nothing may be called in sync."""
+    if bucket not in task.drive.buckets() and bucket not in task.owner.stats().objects:
+        raise UsageError(
+            f"--bucket {bucket}: there is no such bucket on {task.drive.path}, nor in its store; `dualtrack "
+            "engine inventory` lists them"
+        )
 
 
 def _tell_object(task: Task, arguments: argparse.Namespace, found: Finding) -> None:

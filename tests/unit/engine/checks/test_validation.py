@@ -142,3 +142,13 @@ def test_the_command_ends_with_what_it_found(
     assert ends("--sample", "1000000") == 51
     bench.file(*some).unlink()
     assert ends("--key", some[1]) == 51
+
+
+@pytest.mark.parametrize("words", [[], ["--key", "any"]])
+def test_a_bucket_that_nobody_has_is_no_success(
+    bench: Bench, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.migrate()
+    where = ["--drive", str(bench.drive), "--store", str(bench.store)]
+    assert main(["engine", "validate", "--bucket", "no-such-bucket", *words, *where]) == 2
+    assert "--bucket no-such-bucket: there is no such bucket" in capsys.readouterr().err
