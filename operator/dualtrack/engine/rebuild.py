@@ -135,7 +135,8 @@ def _refuse(drive: Drive, location: Location, lock: DriveLock) -> None:
     if lock.state.state.reached(MarkerState.KV_ONLY):
         raise MarkerError(
             f"{drive.path} is at {lock.state.state}: its rows may be the only copy, and a store made from "
-            "files would lack them; put a snapshot in the store's place, or restore first"
+            "files would lack them; make it from a snapshot (dualtrack engine restore-store), or bring the "
+            "files back first (dualtrack engine restore)"
         )
     if drive.held:
         raise RefusedError(

@@ -120,7 +120,7 @@ def _build(drive: Drive, lock: DriveLock, sources: Sources, fresh: str, stop: Ca
     ):
         at = _position(copy, sources)
         _copy(copy, store, stop)
-        replayed = _replay(store, drive, sources, at)
+        replayed = _replay(store, drive, sources, at, stop)
         expected = None if replayed else copy.digest(stop)
     with closing(LmdbStore.open(fresh, drive.drive_id)) as store:
         digest = store.digest(stop)
@@ -245,7 +245,9 @@ def _folder(sources: Sources, drive: Drive) -> str:
     return Setting(os.path.abspath(sources.log or "")).place(drive.drive_id).folder
 
 
-def _replay(store: LmdbStore, drive: Drive, sources: Sources, at: Position | None) -> Replayed | None:
+def _replay(
+    store: LmdbStore, drive: Drive, sources: Sources, at: Position | None, stop: Callable[[], bool]
+) -> Replayed | None:
     """Lay the log over the copy. The new store goes on with it."""
     if at is None or sources.log is None:
         return None
@@ -253,7 +255,7 @@ def _replay(store: LmdbStore, drive: Drive, sources: Sources, at: Position | Non
     if not os.path.isdir(folder):
         raise UsageError(f"--row-log {sources.log}: there is no log of drive {drive.drive_id}")
     try:
-        done = replay(store, folder, at)
+        done = replay(store, folder, at, stop=stop)
     except LogGapError as error:
         raise RefusedError(
             f"{error}; name the snapshot and the log that belong together, or accept by --without-log that "

@@ -2,7 +2,7 @@
 
 Nothing is repaired here. A damaged row goes into the quarantine by name, so that it stays known; what mends
 it depends on which side leads. While files do, `rebuild` makes a new store from them. Once rows do, a
-snapshot is the only other copy.
+snapshot and the row log since are the only other copy (`restore-store`).
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def _conclude(task: Task) -> None:
         task.notes["message"] = f"every entry of {task.store_dir} is sound: {task.counts['rows']} rows"
         return
     remedy = (
-        "rows are the only copy: put a snapshot in the store's place"
+        "rows are the only copy: dualtrack engine restore-store makes the store anew from a snapshot"
         if trust.holds_only_copy(task.drive.path)
         else "files are the truth: dualtrack engine rebuild makes a new store from them"
     )

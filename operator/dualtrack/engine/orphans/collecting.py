@@ -138,7 +138,7 @@ class _Collection:
             pending.clear()
             task.checkpoint()
 
-        for directory in finding.directories(task.drive, self._failed):
+        for directory in finding.directories(task.drive, self._failed, task.checkpoint):
             task.counts["directories"] += 1
             task.scanned += 1
             pending.append(directory)

@@ -25,6 +25,8 @@ from dualtrack.errors import FormatError
 
 GRACE_SECONDS = 24 * 3600
 """Younger than this it may belong to a write under way."""
+TELL_EVERY = 256
+"""Directories listed."""
 _NAME = re.compile(rb"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _PART = re.compile(r"part\.[1-9][0-9]{0,4}")
 
@@ -128,12 +130,20 @@ def _bytes_name(data: bytes, identity: uuid.UUID) -> Verdict | None:
     return None
 
 
-def directories(drive: Drive, failed: Callable[[str], None]) -> Iterator[Directory]:
+def directories(
+    drive: Drive, failed: Callable[[str], None], tell: Callable[[], None] = lambda: None
+) -> Iterator[Directory]:
     """Everything in the drive's buckets that looks like a data directory. What cannot be listed goes to
-    `failed`, by name; a directory that vanishes meanwhile is none."""
+    `failed`, by name; a directory that vanishes meanwhile is none. `tell` is called now and then, for most of
+    a drive may hold none.
+    """
     reader = DirectoryReader(drive.path)
     stack: list[Path] = [(naming.raw(bucket),) for bucket in reversed(drive.buckets())]
+    listed = 0
     while stack:
+        if listed % TELL_EVERY == 0:
+            tell()
+        listed += 1
         path = stack.pop()
         try:
             with reader.listing(path, frozenset()) as listing:

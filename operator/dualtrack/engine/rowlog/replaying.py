@@ -16,6 +16,7 @@ from dualtrack.engine.rowlog import records
 from dualtrack.engine.rowlog.records import Position
 from dualtrack.engine.rowlog.segments import Reading, Record
 from dualtrack.engine.stores.recording import Change
+from dualtrack.errors import IncompleteError
 
 _BYTES = 16 << 20
 _RECORDS = 1_000
@@ -36,17 +37,34 @@ class Replayed:
     applied: int
 
 
-def replay(store: Replayable, folder: str, at: Position, *, dry_run: bool = False) -> Replayed:
+def replay(
+    store: Replayable,
+    folder: str,
+    at: Position,
+    *,
+    dry_run: bool = False,
+    stop: Callable[[], bool] = lambda: False,
+) -> Replayed:
     """Bring a store from `at` to the end of its log, once the whole of it has been read and is sound.
-    `LogGapError`, `StoreCorruptError`: see `segments.py`; nothing was changed then.
+    `LogGapError`, `StoreCorruptError`: see `segments.py`; nothing was changed then. `stop` ends it between
+    two transactions with `IncompleteError`.
     """
     reading = Reading(folder, at)
-    found = sum(1 for _ in reading)
+    found = 0
+    for group in _groups(reading):
+        _ask(stop)
+        found += len(group)
     if dry_run or not found:
         return Replayed(reading, found)
     for group in _groups(Reading(folder, at)):
+        _ask(stop)
         store.replay(_changes(group), partial(_position, at.log, group[-1]))
     return Replayed(reading, found)
+
+
+def _ask(stop: Callable[[], bool]) -> None:
+    if stop():
+        raise IncompleteError("interrupted")
 
 
 def _position(log: str, last: Record, term: int) -> bytes:

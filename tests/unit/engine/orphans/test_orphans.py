@@ -21,6 +21,7 @@ import pytest
 from crashing import Crasher
 from dualtrack.cli.main import main
 from dualtrack.engine import files, kept_values
+from dualtrack.engine.drive import Drive
 from dualtrack.engine.listing import data_directories
 from dualtrack.engine.objects.kv_track import KvTrack
 from dualtrack.engine.objects.layer import ObjectLayer
@@ -38,7 +39,7 @@ from dualtrack.errors import (
     RefusedError,
     UsageError,
 )
-from layers import Body, days_pass, opened, orphans_task
+from layers import Body, days_pass, new_drive, opened, orphans_task
 from orphanage import DAY, LARGE, collect, content, named, orphanage, plant, put, tree
 
 WEEK = 8 * 24
@@ -375,3 +376,18 @@ def test_the_rule(evidence: Evidence, verdict: Verdict) -> None:
 def test_a_row_below_the_trust_floor_names_everything() -> None:
     evidence = Evidence((row_with(b""), None), (None, None), dirty=False, repaired=False)
     assert judge(FOUND, evidence, frozenset(), Generation(6, 0), 10**18) is Verdict.UNKNOWN
+
+
+def test_a_walk_for_orphans_can_be_ended_where_there_are_none(tmp_path: Path) -> None:
+    drive = new_drive(tmp_path / "drive")
+    for number in range(2 * finding.TELL_EVERY):
+        (drive / "bucket" / f"{number:03d}").mkdir(parents=True)
+    told: list[int] = []
+
+    def tell() -> None:
+        told.append(1)
+        if len(told) > 2:
+            raise IncompleteError("interrupted")
+
+    with pytest.raises(IncompleteError, match="interrupted"):
+        list(finding.directories(Drive.open(str(drive)), pytest.fail, tell))

@@ -8,12 +8,14 @@ import pytest
 
 from dualtrack.cli.main import main
 from dualtrack.engine.client import OwnerClient
+from dualtrack.engine.marker import MarkerState
 from dualtrack.engine.quarantine import all_quarantined
 from dualtrack.engine.scrub import scrub
 from dualtrack.engine.server import Server
 from dualtrack.engine.stores.keys import full_key
 from dualtrack.engine.stores.transaction import INDEX, META, ROWS
 from dualtrack.errors import StoreCorruptError
+from layers import mark
 from sweepbench import Bench
 
 Damage = Callable[[str, bytes], bytes]
@@ -51,7 +53,7 @@ def test_every_damaged_row_is_named_and_quarantined(bench: Bench, damage: Damage
     counts, names, told = scrubbed(bench)
     assert counts["damaged_row"] == 2
     assert names == [f"{key.decode().replace(chr(0), '/')}: row" for key in keys]
-    assert "rebuild" in told
+    assert "dualtrack engine rebuild makes" in told
     scrubbed(bench)
     with bench.owner() as owner:
         records = {each.name: each for each in all_quarantined(owner)}
@@ -128,3 +130,11 @@ def test_a_page_that_kills_its_reader_is_an_error_and_not_a_signal(bench: Bench)
     assert main(["engine", "scrub", *where]) == StoreCorruptError.exit_code
     assert main(["engine", "rebuild", *where]) == 0
     assert main(["engine", "scrub", *where]) == 0
+
+
+def test_where_rows_are_the_only_copy_the_way_out_is_a_snapshot(bench: Bench, damage: Damage) -> None:
+    damage(ROWS, listed(bench)[0])
+    mark(bench.drive, MarkerState.KV_ONLY)
+    told = scrubbed(bench)[2]
+    assert "dualtrack engine restore-store makes" in told
+    assert "rebuild makes" not in told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -13,12 +14,23 @@ import pytest
 
 from dualtrack.engine import marker
 from dualtrack.engine.auditlog import parse
+from dualtrack.engine.drive import Drive
+from dualtrack.engine.lock import DriveLock, known_fence
 from dualtrack.engine.marker import MarkerState
 from dualtrack.engine.owner import Owner, OwnerSettings
-from dualtrack.engine.rowlog import noting
+from dualtrack.engine.restore_store import Sources, restore_store
+from dualtrack.engine.rowlog import noting, replaying
 from dualtrack.engine.stores.lmdb import LmdbStore
+from dualtrack.engine.stores.location import locate
 from dualtrack.engine.stores.protocol import Batch
-from dualtrack.errors import MarkerError, RefusedError, StoreCorruptError, StoreLockedError, UsageError
+from dualtrack.errors import (
+    IncompleteError,
+    MarkerError,
+    RefusedError,
+    StoreCorruptError,
+    StoreLockedError,
+    UsageError,
+)
 from layers import MAP_SIZE, mark
 from logged import Place, numbers, write
 
@@ -64,6 +76,38 @@ def test_a_dry_run_makes_and_proves_it_and_leaves_all_as_it_was(covered: Place) 
     assert covered.restore_with_log("--dry-run") == 0
     assert (covered.store / "data.mdb").read_bytes() == content
     assert sorted(os.listdir(covered.store.parent)) == before
+
+
+def test_it_ends_wherever_it_is_told_to_and_changes_nothing(
+    covered: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replaying, "_RECORDS", 1)
+    content = (covered.store / "data.mdb").read_bytes()
+    drive = Drive.open(str(covered.drive))
+    sources = Sources(str(covered.copy), str(covered.log))
+
+    def stopped_at(last: int) -> int:
+        """How often it asked."""
+        asked = itertools.count()
+        with DriveLock.acquire(drive.path, known_fence(drive.path) + 1, "test") as lock:
+            restore_store(
+                drive,
+                locate(str(covered.store)),
+                lock,
+                sources,
+                stop=lambda: next(asked) == last,
+                dry_run=True,
+            )
+        return next(asked)
+
+    often = stopped_at(-1)
+    assert often > 2 * 20  # reading the log and laying it over the copy
+    for last in (0, often // 3, often // 2, often - 1):
+        with pytest.raises(IncompleteError, match="interrupted"):
+            stopped_at(last)
+        assert (covered.store / "data.mdb").read_bytes() == content
+        assert aside(covered) == []
+    assert covered.restore_with_log() == 0
 
 
 def test_a_torn_tail_is_left_out_by_name(covered: Place, capsys: pytest.CaptureFixture[str]) -> None:
