@@ -344,6 +344,15 @@ def claim(descriptor: int, offset: int) -> None:
     fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _lock(fcntl.F_WRLCK, offset))
 
 
+def share_claim(descriptor: int, offset: int) -> None:
+    """The same beside others who share it; waits while somebody has it alone."""
+    fcntl.fcntl(descriptor, fcntl.F_OFD_SETLKW, _lock(fcntl.F_RDLCK, offset))
+
+
+def give_up_claim(descriptor: int, offset: int) -> None:
+    fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _lock(fcntl.F_UNLCK, offset))
+
+
 def is_claimed(descriptor: int, offset: int) -> bool:
     """Whether another open file has this byte."""
     answer = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, _lock(fcntl.F_WRLCK, offset))

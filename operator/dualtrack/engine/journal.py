@@ -11,7 +11,8 @@ with zeros. One that does neither is torn, so that its mark never returned, or d
 lost: nobody can tell, and the epoch is broken. So it is where slots are missing at the end.
 
 Byte 8 of the header says that the epoch is broken; `break_epoch` sets it when a mark cannot be written. Bytes
-16 to 23 say which drive's journal it is.
+16 to 23 say which drive's journal it is. Bytes 24 and 25 are only ever locked: the first by whoever owns the
+journal, the second by servers that write files without marks, while which nobody mends the epoch.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from dualtrack.engine import files
 from dualtrack.engine.places import file_exists
 from dualtrack.engine.rows import Generation
 from dualtrack.engine.stores.protocol import Place
-from dualtrack.errors import StoreCorruptError, StoreVersionError
+from dualtrack.errors import StoreCorruptError, StoreLockedError, StoreVersionError
 
 _MAGIC = b"DTJRNL\x00\x01"
 _HEADER_SIZE = 4096
@@ -47,6 +48,8 @@ _BROKEN_OFFSET = len(_MAGIC)
 _BROKEN_FILE = "epoch.broken"
 _DRIVE_OFFSET = 16
 _DRIVE_SIZE = 8
+_OWNED_OFFSET = 24
+_UNMARKED_OFFSET = 25
 _CLOSED = -1
 _log = logging.getLogger(__name__)
 
@@ -90,13 +93,14 @@ class Journal:
     @classmethod
     def open(cls, directory: str, drive_id: str = "") -> Journal:
         """Open or create `<directory>/journal` and load every dirty key. `StoreVersionError` where it is
-        another drive's than `drive_id`, if that is given.
+        another drive's than `drive_id`, if that is given; `StoreLockedError` where somebody lives who has it.
         """
         files.ensure_directory(directory)
         path = os.path.join(directory, "journal")
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
         try:
             files.adopt(descriptor, directory)
+            _own(descriptor, path)
             made = _prepare(descriptor, path)
             _refuse_foreign(descriptor, path, drive_id)
             files.sync_directory(directory)
@@ -235,24 +239,63 @@ class Journal:
         """Record durably that rows may be older than files. Raises OSError only if no way of recording
         works.
         """
-        with suppress(OSError):
-            os.pwrite(self._descriptor, b"\xff", _BROKEN_OFFSET)  # no flipped bit makes a zero of it
-            os.fdatasync(self._descriptor)
-            return
-        files.write_atomic(os.path.join(self._directory, _BROKEN_FILE), b"broken\n")
+        _break(self._descriptor, self._directory)
 
     def mend_epoch(self) -> None:
-        """Take the record back, once the trust floor that answers it is durable."""
-        os.pwrite(self._descriptor, b"\0", _BROKEN_OFFSET)
-        os.fdatasync(self._descriptor)
-        files.unlink(os.path.join(self._directory, _BROKEN_FILE), missing_ok=True)
-        files.sync_directory(self._directory)
+        """Take the record back, once the trust floor that answers it is durable. It stays while somebody
+        writes files without marks: they would be later than rows above that floor.
+        """
+        try:
+            files.claim(self._descriptor, _UNMARKED_OFFSET)
+        except BlockingIOError:
+            _log.error("epoch stays broken journal=%s: a server writes files without marks", self._directory)
+            return
+        try:
+            os.pwrite(self._descriptor, b"\0", _BROKEN_OFFSET)
+            os.fdatasync(self._descriptor)
+            files.unlink(os.path.join(self._directory, _BROKEN_FILE), missing_ok=True)
+            files.sync_directory(self._directory)
+        finally:
+            files.give_up_claim(self._descriptor, _UNMARKED_OFFSET)
 
     def close(self) -> None:
         """A mark that comes later fails: its descriptor must not be that of another file by then."""
         with self._sync_lock, self._lock:
             os.close(self._descriptor)
             self._descriptor = _CLOSED
+
+
+def write_unmarked(directory: str) -> int:
+    """Record durably that files change from now on with no marks. Until the descriptor that this returns is
+    closed, or its process ends, no owner takes that for mended. OSError if it cannot be recorded.
+    """
+    path = os.path.join(directory, "journal")
+    descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        files.share_claim(descriptor, _UNMARKED_OFFSET)
+        _break(descriptor, directory)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _break(descriptor: int, directory: str) -> None:
+    with suppress(OSError):
+        os.pwrite(descriptor, b"\xff", _BROKEN_OFFSET)  # no flipped bit makes a zero of it
+        os.fdatasync(descriptor)
+        return
+    files.write_atomic(os.path.join(directory, _BROKEN_FILE), b"broken\n")
+
+
+def _own(descriptor: int, path: str) -> None:
+    try:
+        files.claim(descriptor, _OWNED_OFFSET)
+    except BlockingIOError as error:
+        raise StoreLockedError(
+            f"{path} is kept by another process, perhaps with another store: one of the two is not this "
+            "drive's; stop one, or speak to it over its socket"
+        ) from error
 
 
 def _offset(slot: int) -> int:

@@ -34,7 +34,8 @@ class Marks:
         self._next_generation = next_generation
         self._break_recorded = False
         #: Whether rows may be older than files with no mark to say so: no read may come from the store.
-        self.broken = False
+        #: So it begins where a server lives that marks nothing, while which the epoch cannot be mended.
+        self.broken = journal is not None and journal.broken
 
     def mark(self, bucket: str, key: str) -> Token | None:
         """Record durably, before the file is renamed, that its row is about to be out of date.

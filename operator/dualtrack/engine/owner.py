@@ -145,10 +145,15 @@ class Owner:
             fallback=mode.fallback if mode else True,
             boot_id=self._settings.boot_id,
             journal_depth=self._marks.depth,
-            degraded=self.broken or self.meta(trust.UNMENDED) is not None,
+            degraded=self._is_degraded(),
             fence=self.store.fence(),
             trust_floor=self.trust_floor(),
         )
+
+    def _is_degraded(self) -> bool:
+        """Also where a server that marks nothing has come beside this owner, and only the journal says so."""
+        recorded = self._journal is not None and self._journal.broken
+        return self.broken or recorded or self.meta(trust.UNMENDED) is not None
 
     # -- generations and trust -----------------------------------------------------------------------------
 

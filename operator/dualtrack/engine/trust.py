@@ -87,7 +87,8 @@ def settle(store: OwnedStore, journal: Journal | None, drive: str | None, mode: 
         _log.info("trust floor term=%d broken=%s mode=%s", store.term, broken, mode)
         meta["trust_floor"] = Generation(store.term, 0).pack()
         # A sweep that had been through the drive already has to go again before anybody relies on the rows.
-        meta[UNMENDED] = b"1" if not untracked and store.meta("swept_epoch") else None
+        swept = store.meta("swept_epoch") or store.meta(UNMENDED)  # it may break again before that
+        meta[UNMENDED] = b"1" if not untracked and swept else None
         meta |= {"swept_epoch": None, "verified": None}
     elif new_epoch and mode is not None and store.meta("swept_epoch") == known:
         # Every write has made its row since that sweep, so the rows are as complete in the new epoch.

@@ -2,8 +2,8 @@
 
 Where files answer every question (`fs`, `kv_primary` with fallback) a store that is missing, locked or
 damaged leaves the server ready but degraded: it serves from files and acknowledges nothing. Because its
-writes then leave no marks, the epoch is recorded as broken first, so that no later owner serves the rows that
-they make stale. In every other mode the start fails.
+writes then leave no marks, the epoch is recorded as broken first, and stays so while it runs, so that no
+owner serves the rows that they make stale. In every other mode the start fails.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import uuid
 from contextlib import AbstractContextManager, suppress
 
 from dualtrack.engine.drive import STORE_DIRECTORY, Drive
-from dualtrack.engine.journal import Journal
+from dualtrack.engine.journal import Journal, write_unmarked
 from dualtrack.engine.marker import Marker, MarkerState, control_directory
 from dualtrack.engine.mode import Engine, Mode
 from dualtrack.engine.objects.cache import Commits, RowCache
@@ -38,7 +38,7 @@ from dualtrack.engine.rowlog.keeper import OFF
 from dualtrack.engine.server import Server
 from dualtrack.engine.stores.location import locate
 from dualtrack.engine.stripes import Stripes
-from dualtrack.errors import DriveError, StoreError
+from dualtrack.errors import DriveError, StoreError, StoreLockedError
 
 _log = logging.getLogger(__name__)
 
@@ -56,6 +56,7 @@ class Opened:
         self.boot_id = uuid.uuid4().hex
         self.marked = threading.Event()
         self.loader: Loader | None = None
+        self._unmarked: int | None = None
         self.owner = self._own(settings)
         if self.owner is not None:
             # Its lock says that no other server lives, whose staged bodies these could be.
@@ -87,11 +88,11 @@ class Opened:
             self.cause = str(error)
             _log.error("store not usable, serving from files mode=%s error=%s", self.mode, error)
         if self.mode.ratio > 0:
-            _break_epoch(self.drive.path)
+            self._unmarked = _break_epoch(self.drive.path)
         elif os.path.lexists(os.path.join(control_directory(self.drive.path), "journal")):
             # Rows may have been kept up before. This mode is the last resort, so it starts all the same.
             with suppress(DriveError):
-                _break_epoch(self.drive.path)
+                self._unmarked = _break_epoch(self.drive.path)
         return None
 
     def _kv(self, settings: Settings) -> KvTrack | None:
@@ -149,6 +150,9 @@ class Opened:
             self.server.close()
         if self.owner is not None:
             self.owner.close()
+        if self._unmarked is not None:
+            os.close(self._unmarked)
+            self._unmarked = None
 
 
 def _logged(owner: Owner, settings: Settings) -> Owner:
@@ -163,14 +167,18 @@ def _logged(owner: Owner, settings: Settings) -> Owner:
     return owner
 
 
-def _break_epoch(drive: str) -> None:
+def _break_epoch(drive: str) -> int:
+    """The descriptor that keeps it so; see `write_unmarked`. Intents are carried out first, except where
+    their owner lives: it is about to do so itself, and a second time could undo what came after it.
+    """
     try:
-        journal = Journal.open(control_directory(drive))
-        try:
-            recover(drive, journal)
-            journal.break_epoch()
-        finally:
-            journal.close()
+        with suppress(StoreLockedError):
+            journal = Journal.open(control_directory(drive))
+            try:
+                recover(drive, journal)
+            finally:
+                journal.close()
+        return write_unmarked(control_directory(drive))
     except (StoreError, OSError) as error:
         raise DriveError(
             f"{drive}: the store cannot be used, nor that be recorded in .dualtrack/journal ({error}); "
