@@ -52,6 +52,19 @@ def sync_directory(path: str | bytes) -> None:
         os.fsync(descriptor)
 
 
+def sync_remaining(path: str) -> None:
+    """Make a removal from the directory `path` durable, or its own: once empty, somebody may have removed it,
+    and what lies above it tells of that.
+    """
+    while True:
+        try:
+            sync_directory(path)
+        except FileNotFoundError:
+            path = _parent(path)
+        else:
+            return
+
+
 def ensure_directory(path: str, mode: int = 0o755) -> None:
     """Create `path` and its missing parents, each made durable in its parent."""
     if os.path.isdir(path):

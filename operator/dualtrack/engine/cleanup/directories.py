@@ -90,7 +90,7 @@ def _remove_batch(task: Task, batch: list[HeldFile], blocked: set[str]) -> None:
             task.counts["inUse"] += 1
     for parent in {os.path.dirname(path) for path in touched} - touched:
         if not task.dry_run:
-            files.sync_directory(f"{root}/{parent}")
+            files.sync_remaining(f"{root}/{parent}")  # a data plane prunes, too
 
 
 def _candidates(root: str, batch: list[HeldFile]) -> dict[str, os.stat_result]:

@@ -230,8 +230,7 @@ def _flush(root: str, moving: Iterable[HeldFile]) -> None:
         files.sync_directory(f"{root}/{folder}")
     for folder in {held.directory for held in moving}:
         # A data plane may have removed an object directory that was empty.
-        with suppress(FileNotFoundError):
-            files.sync_directory(f"{root}/{folder}")
+        files.sync_remaining(f"{root}/{folder}")
 
 
 def _check_moved(root: str, held: HeldFile, found: MetaFile | Unreadable | None) -> None:

@@ -70,7 +70,7 @@ class FsTrack:
 
     def sync(self, bucket: str, key: str) -> None:
         """Make durable what was renamed into the object's directory, or out of it."""
-        self.guarded(lambda: _sync_remaining(self.object_directory(bucket, key)), bucket, key)
+        self.guarded(lambda: files.sync_remaining(self.object_directory(bucket, key)), bucket, key)
 
     def _meta_path(self, bucket: str, key: str) -> bytes:
         return naming.raw(f"{self.drive}/{naming.meta_path(bucket, key)}")
@@ -229,17 +229,6 @@ class FsTrack:
     def _count_maker(self, change: int) -> None:
         with self._counting:
             self._makers += change
-
-
-def _sync_remaining(directory: str) -> None:
-    """Make a removal from `directory` durable. Once empty, whoever deletes below may have removed it."""
-    while True:
-        try:
-            files.sync_directory(directory)
-        except FileNotFoundError:
-            directory = os.path.dirname(directory)
-        else:
-            return
 
 
 def unavailable(error: OSError, bucket: str, key: str) -> Unavailable | StorageFull | InvalidKey:

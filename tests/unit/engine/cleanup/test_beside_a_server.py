@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 
-from dualtrack.engine import marker, snapshot
+import pytest
+
+from dualtrack.engine import files, marker, snapshot
 from dualtrack.engine.cleanup.directories import remove_directories
 from dualtrack.engine.cleanup.hold import hold
 from dualtrack.engine.cleanup.purge import purge
@@ -80,3 +83,27 @@ def test_the_whole_way_and_back_beside_a_data_plane(small, tmp_path: Path) -> No
     assert small.files() == before
     # Only `mark` moves it back, once the operator has verified the restore.
     assert marker.read(str(small.drive)).state is MarkerState.PURGED
+
+
+def test_a_data_plane_that_prunes_what_cleanup_empties_stops_nothing(
+    small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is left to flush then is the directory above."""
+    before = small.files(), small.directories()
+    small.run(hold)
+    small.run(lambda task: snapshot.snapshot(task, str(tmp_path / "copy")))
+    small.run(lambda task: purge(task, str(tmp_path / "copy"), same_device=True))
+    real, pruned = files.remove_directory, []
+
+    def remove(path: str) -> bool:
+        done, parent = real(path), os.path.dirname(path)
+        if done and parent not in {str(each) for each in small.drive.iterdir()} and real(parent):
+            pruned.append(parent)
+        return done
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "remove_directory", remove)
+        small.run(remove_directories)
+    assert pruned
+    small.run(restore)
+    assert (small.files(), small.directories()) == before
