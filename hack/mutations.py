@@ -565,14 +565,14 @@ MUTATIONS = (
     ),
     Mutation(
         "newer file",
-        "restore.py",
+        "restoring.py",
         "elif isinstance(file, Unreadable) or _is_newer(row, file):",
         "elif isinstance(file, Unreadable):",
         f"{CLEANUP}/test_restore.py::test_a_file_newer_than_its_row_is_refused_and_the_drive_stays_held",
     ),
     Mutation(
         "replaced file",
-        "restore.py",
+        "restoring.py",
         "                put(_path(self._root, row), target)\n",
         "                pass\n",
         f"{CLEANUP}/test_restore.py"
@@ -580,7 +580,7 @@ MUTATIONS = (
     ),
     Mutation(
         "kept file is the judged one",
-        "restore.py",
+        "restoring.py",
         '            raise _changed(older.row, "is another one")\n',
         "            pass\n",
         f"{CLEANUP}/test_restore.py::test_what_somebody_writes_over_an_older_file_during_a_restore_stays",

@@ -17,7 +17,7 @@ from typing import Any
 from unittest.mock import patch
 
 from crashsim import Log, Recorder, State, Tree
-from dualtrack.engine import auditlog, lock, marker, naming, put_back, restore, snapshot
+from dualtrack.engine import auditlog, lock, marker, naming, put_back, restore, restoring, snapshot
 from dualtrack.engine.cleanup import directories, hold, identity, purge, records
 from dualtrack.engine.cleanup.records import HeldFile
 from dualtrack.engine.drive import HELD_FORMAT, ORIGINAL_FORMAT
@@ -30,7 +30,7 @@ FORMAT = ".minio.sys/format.json"
 MARKER = ".dualtrack/marker.json"
 AUDIT = ".dualtrack/audit.jsonl"
 UNDO = ".dualtrack/undo/"
-MODULES = (lock, put_back, restore, identity)
+MODULES = (lock, put_back, restore, restoring, identity)
 
 
 @dataclass(frozen=True, slots=True)

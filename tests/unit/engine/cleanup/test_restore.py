@@ -20,7 +20,8 @@ from dualtrack.engine.marker import Marker, MarkerState
 from dualtrack.engine.owner import Owner, OwnerSettings
 from dualtrack.engine.repair.apply import repair
 from dualtrack.engine.repair.strategies import Strategy
-from dualtrack.engine.restore import _Restoring, restore
+from dualtrack.engine.restore import restore
+from dualtrack.engine.restoring import Restoring
 from dualtrack.engine.rows import NO_FILE, Row, RowOrigin, RowState
 from dualtrack.engine.snapshot import put_of
 from dualtrack.engine.stores.protocol import Batch
@@ -272,7 +273,7 @@ def test_a_restore_cut_off_again_and_again_takes_no_file_that_it_has_not_kept(
             delete(task, row)
     kept: set[bytes] = set()
     with monkeypatch.context() as patch:
-        patch.setattr(_Restoring, "_settled", cut_off)
+        patch.setattr(Restoring, "_settled", cut_off)
         for other in rows[2:6]:
             path = meta(small, row)
             path.unlink(missing_ok=True)
