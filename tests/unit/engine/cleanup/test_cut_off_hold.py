@@ -7,7 +7,6 @@ from typing import NoReturn
 
 import pytest
 
-from dualtrack.engine import files
 from dualtrack.engine.cleanup import hold as module
 from dualtrack.engine.cleanup import records
 from dualtrack.engine.cleanup.hold import hold
@@ -55,7 +54,7 @@ def test_a_file_of_the_batch_that_a_data_plane_has_removed_since_does_not_stop_i
     small, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It does so when it deletes the bucket of an object that it has deleted (`clear_leftovers`)."""
-    gone, *_ = cut_off(small, monkeypatch, files, "rename_exclusive")
+    gone, *_ = cut_off(small, monkeypatch, module, "_move")
     with small.task() as task:
         tombstone = Row.tombstone(*gone.place, task.owner.next_generation(), RowOrigin.KV)
         task.owner.commit(Batch(puts=(Put(tombstone, b"", "any", 0),)))
@@ -69,7 +68,7 @@ def test_a_file_of_the_batch_that_a_data_plane_has_removed_since_does_not_stop_i
 
 
 def test_a_file_of_the_batch_that_nobody_has_deleted_does(small, monkeypatch: pytest.MonkeyPatch) -> None:
-    gone, *_ = cut_off(small, monkeypatch, files, "rename_exclusive")
+    gone, *_ = cut_off(small, monkeypatch, module, "_move")
     os.unlink(small.drive / gone.source)
     with pytest.raises(DifferenceError, match="is not there"):
         small.run(hold)
