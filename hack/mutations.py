@@ -219,7 +219,7 @@ MUTATIONS = (
     Mutation(
         "H21 files",
         "lock.py",
-        'if not same or (known["fence"], known["runID"]) != (self._fence, self._run_id):',
+        "if not self._is_in_place() or (fence, run_id) != self._known:",
         "if False:",
         f"{NAMED}::test_a_zombie_worker_finds_the_drives_lock_in_other_hands",
     ),

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 from dualtrack.cli.named import places
 from dualtrack.cli.subparsers import Subparsers
-from dualtrack.cli.tasks import add_task_arguments, cut_off, leave, stopping, tell_interrupted
+from dualtrack.cli.tasks import add_task_arguments, cut_off, leave, old_store, stopping, tell_interrupted
 from dualtrack.engine.drive import Drive
 from dualtrack.engine.lock import DriveLock, known_fence
 from dualtrack.engine.owner_api import OwnerApi
@@ -52,7 +52,11 @@ def _rebuild(arguments: argparse.Namespace, drive: Drive, location: Location, ta
     with ExitStack() as stack:
         stop = stack.enter_context(stopping())
         fence = arguments.fence or known_fence(drive.path) + 1
-        lock = stack.enter_context(DriveLock.acquire(drive.path, fence, run_id))
+        lock = stack.enter_context(
+            DriveLock.look(drive.path, run_id)
+            if arguments.dry_run
+            else DriveLock.acquire(drive.path, fence, run_id)
+        )
         cut = cut_off(drive)
         progress = stack.enter_context(ProgressReport(arguments.verb, arguments.progress))
 
@@ -77,9 +81,9 @@ def _rebuild(arguments: argparse.Namespace, drive: Drive, location: Location, ta
     done.task.notes["lost"] = list(done.lost[:10])
     done.task.notes["kept"] = done.kept
     done.task.notes["message"] = (
-        f"{location} could be made anew from {drive.path}: {rows} objects"
+        f"nothing was changed (dry run): {location} could be made anew from {drive.path}: {rows} objects"
         if arguments.dry_run
-        else f"{location} was made anew from {drive.path}: {rows} objects; the old one is {done.kept}"
+        else f"{location} was made anew from {drive.path}: {rows} objects; {old_store(done.kept)}"
     )
     if done.log:
         done.task.warn(

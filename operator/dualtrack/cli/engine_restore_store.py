@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dualtrack.cli.jobresult import Outcome, write_result
 from dualtrack.cli.named import places
 from dualtrack.cli.subparsers import Subparsers
-from dualtrack.cli.tasks import add_task_arguments, stopping
+from dualtrack.cli.tasks import add_task_arguments, old_store, stopping
 from dualtrack.engine.drive import Drive
 from dualtrack.engine.lock import DriveLock, known_fence
 from dualtrack.engine.restore_store import Restored, Sources, restore_store
@@ -65,7 +65,11 @@ def _restore(arguments: argparse.Namespace, drive: Drive, store: str, *, several
     with ExitStack() as stack:
         stop = stack.enter_context(stopping())
         fence = arguments.fence or known_fence(drive.path) + 1
-        lock = stack.enter_context(DriveLock.acquire(drive.path, fence, run_id))
+        lock = stack.enter_context(
+            DriveLock.look(drive.path, run_id)
+            if arguments.dry_run
+            else DriveLock.acquire(drive.path, fence, run_id)
+        )
         return restore_store(
             drive,
             locate(store, drive.path),
@@ -81,7 +85,7 @@ def _message(arguments: argparse.Namespace, done: Restored) -> str:
     made = f"{done.digest.count} rows, {done.records} records of the log{until}"
     if arguments.dry_run:
         return f"the store could be made anew: {made}; nothing was swapped (dry run)"
-    return f"the store was made anew: {made}; the old one is {done.kept}"
+    return f"the store was made anew: {made}; {old_store(done.kept)}"
 
 
 def _leave(arguments: argparse.Namespace, drive: Drive, done: list[Restored]) -> None:

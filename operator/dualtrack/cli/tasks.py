@@ -8,6 +8,7 @@ SIGTERM ends the work at its next checkpoint.
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import threading
@@ -21,13 +22,15 @@ from types import FrameType
 from dualtrack.cli import cycles, streams
 from dualtrack.cli.jobresult import Outcome, add_job_arguments, write_result
 from dualtrack.cli.named import add_place_arguments, places
-from dualtrack.engine.drive import Drive
+from dualtrack.engine import client
+from dualtrack.engine.drive import JOURNAL_FILE, Drive
 from dualtrack.engine.history import Step, head, interrupted
 from dualtrack.engine.lock import DriveLock, known_fence
 from dualtrack.engine.owner import OwnerSettings
 from dualtrack.engine.owner_api import OwnerApi
 from dualtrack.engine.progress import ProgressReport
 from dualtrack.engine.session import connect
+from dualtrack.engine.stand_in import is_there, stand_in
 from dualtrack.engine.stores.location import locate, require_store
 from dualtrack.engine.task import Task
 from dualtrack.errors import DriveError, DualTrackError, IncompleteError, OutputError
@@ -48,7 +51,11 @@ def add_task_arguments(parser: argparse.ArgumentParser, *, stopped: bool = False
         who.add_argument(
             "--server-stopped", action="store_true", help="I say that no server runs on this drive"
         )
-    parser.add_argument("--dry-run", action="store_true", help="change nothing, tell what would be done")
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="change nothing on the drive and leave nothing behind, tell what would be done",
+    )
     add_job_arguments(parser)
 
 
@@ -75,6 +82,9 @@ def run_task(
 
     Each work is done on every drive before the next one begins, so that what must hold for all drives of a
     set is asked of all before one is changed; `together` comes last and sees them all.
+
+    A dry run raises no fence, so it ends no run that is at work, and where there is no store, or no journal,
+    it makes none.
 
     `creates`: the verb may begin with a store that is not there yet. Not `announced`: it changes nothing, so
     it raises no fence and ends no run that is at work. Not `needs_log`: it ends the store's row log.
@@ -140,19 +150,32 @@ def _task(
         require_store(location)
     if location.directory and not location.exists():
         drive.refuse_among_buckets(location.directory, "--store")
+    owned = not (arguments.client_only or client.answers(location.directory))
     with ExitStack() as stack:
+        marks = True
+        if arguments.dry_run and owned:
+            marks = os.path.lexists(f"{drive.path}/{JOURNAL_FILE}")
+            if terms.creates and not is_there(location, drive.drive_id):
+                store, marks = stack.enter_context(stand_in(location)), False
         owner = stack.enter_context(
             connect(
                 drive.path,
                 store,
-                OwnerSettings(drive_id=drive.drive_id, needs_log=terms.needs_log),
+                OwnerSettings(drive_id=drive.drive_id, needs_log=terms.needs_log, marks=marks),
                 client_only=arguments.client_only,
                 server_stopped=stopped,
                 stop=stop,
             )
         )
-        fence = _begin(owner, drive, run_id, arguments.fence) if terms.announced else 0
-        lock = stack.enter_context(DriveLock.acquire(drive.path, fence, run_id)) if terms.locked else None
+        announced = terms.announced and not arguments.dry_run
+        fence = _begin(owner, drive, run_id, arguments.fence) if announced else 0
+        lock: DriveLock | None = None
+        if terms.locked:
+            lock = stack.enter_context(
+                DriveLock.look(drive.path, run_id)
+                if arguments.dry_run
+                else DriveLock.acquire(drive.path, fence, run_id)
+            )
         task = Task(
             drive=drive,
             store_dir=str(location),
@@ -250,6 +273,11 @@ def _told(notes: Mapping[str, object], counts: Mapping[str, int], dry_run: bool)
     figures = ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items()))
     told = str(notes.get("message", "complete")) + (f" ({figures})" if figures else "")
     return f"dry run, nothing was changed: {told}" if dry_run else told
+
+
+def old_store(kept: str) -> str:
+    """Where it is, for whoever has put another in its place."""
+    return f"the old one is {kept}" if kept else "there was none before"
 
 
 def leave(

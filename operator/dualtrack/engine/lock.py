@@ -28,29 +28,42 @@ class _Content(TypedDict):
 class DriveLock:
     """Held from `acquire` to `release`."""
 
-    def __init__(self, drive: str, descriptor: int, fence: int, run_id: str, state: marker.Marker) -> None:
+    def __init__(
+        self, drive: str, descriptor: int | None, fence: int, run_id: str, state: marker.Marker
+    ) -> None:
         self._drive = drive
         self._descriptor = descriptor
         self._fence = fence
         self._run_id = run_id
+        #: What stands in the file for as long as nobody takes over.
+        self._known = fence, run_id
         self._marker = state
 
     @classmethod
     def acquire(cls, drive: str, fence: int, run_id: str) -> DriveLock:
         """Take the lock and raise its fence. `RefusedError` if held, `FencedError` if a newer run had it."""
         files.ensure_directory(marker.control_directory(drive))
-        path = _path(drive)
-        descriptor = files.lock_file(path)
-        if descriptor is None:
-            raise RefusedError(
-                f"{path} is held by {_holder(path)}: another verb is changing files on this drive; "
-                "wait for it or stop it, then try again"
-            )
+        descriptor = _held(drive)
         try:
             lock = cls(drive, descriptor, fence, run_id, marker.read(drive))
             lock._raise_fence()
         except BaseException:
             os.close(descriptor)
+            raise
+        return lock
+
+    @classmethod
+    def look(cls, drive: str, run_id: str) -> DriveLock:
+        """For a dry run: nobody else changes files meanwhile, but no fence is raised, so that the run whose
+        fence it is can go on afterwards. Where nobody ever took the lock, no file is made for it.
+        """
+        descriptor = _held(drive) if os.path.lexists(_path(drive)) else None
+        try:
+            lock = cls(drive, descriptor, 0, run_id, marker.read(drive))
+            lock._known = _standing(descriptor)
+        except BaseException:
+            if descriptor is not None:
+                os.close(descriptor)
             raise
         return lock
 
@@ -61,14 +74,10 @@ class DriveLock:
 
     def check(self) -> None:
         """Before each batch of files: still our lock, our fence and the marker that we began with."""
-        try:
-            same = os.path.samestat(os.fstat(self._descriptor), os.stat(_path(self._drive)))
-        except FileNotFoundError:
-            same = False
-        known = _read(self._descriptor)
-        if not same or (known["fence"], known["runID"]) != (self._fence, self._run_id):
+        fence, run_id = _standing(self._descriptor)
+        if not self._is_in_place() or (fence, run_id) != self._known:
             raise FencedError(
-                f"the lock of {self._drive} was taken over by run {known['runID']} (fence {known['fence']}); "
+                f"the lock of {self._drive} was taken over by run {run_id} (fence {fence}); "
                 f"run {self._run_id} is obsolete and must end"
             )
         if (found := marker.read(self._drive)) != self._marker:
@@ -96,7 +105,8 @@ class DriveLock:
         return audit.step(self._drive, begun, Record(), now=lambda: datetime.now(UTC))
 
     def release(self) -> None:
-        os.close(self._descriptor)
+        if self._descriptor is not None:
+            os.close(self._descriptor)
 
     def __enter__(self) -> DriveLock:
         return self
@@ -106,7 +116,16 @@ class DriveLock:
     ) -> None:
         self.release()
 
+    def _is_in_place(self) -> bool:
+        """Whether the file is still ours that everybody locks; where a dry run found none, that none is."""
+        try:
+            found = os.stat(_path(self._drive))
+        except FileNotFoundError:
+            return self._descriptor is None
+        return self._descriptor is not None and os.path.samestat(os.fstat(self._descriptor), found)
+
     def _raise_fence(self) -> None:
+        assert self._descriptor is not None
         known, mine = _read(self._descriptor), self._fence
         if known["fence"] > mine or (known["fence"] == mine and known["runID"] not in ("", self._run_id)):
             raise FencedError(
@@ -121,6 +140,25 @@ class DriveLock:
 
 def _path(drive: str) -> str:
     return os.path.join(marker.control_directory(drive), "lock")
+
+
+def _held(drive: str) -> int:
+    path = _path(drive)
+    descriptor = files.lock_file(path)
+    if descriptor is None:
+        raise RefusedError(
+            f"{path} is held by {_holder(path)}: another verb is changing files on this drive; "
+            "wait for it or stop it, then try again"
+        )
+    return descriptor
+
+
+def _standing(descriptor: int | None) -> tuple[int, str]:
+    """Fence and run in the file; where there is none, nobody's."""
+    if descriptor is None:
+        return 0, ""
+    known = _read(descriptor)
+    return known["fence"], known["runID"]
 
 
 def _read(descriptor: int) -> _Content:

@@ -56,7 +56,8 @@ class Sweep:
     def run(self) -> None:
         """One pass, or the rest of one. `IncompleteError` where something stayed unread."""
         require_files_lead(self.task, "a sweep")
-        settle_journal(self.task)
+        if not self.task.dry_run:
+            settle_journal(self.task)
         self.state = self._resume()
         self.known = {each.meta_name: each for each in all_quarantined(self.task.owner)}
         self.mending = Mending(self.task, self.known)

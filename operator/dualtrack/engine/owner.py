@@ -66,6 +66,8 @@ class OwnerSettings:
     boot_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     #: Whether the row log that the store has must be there: who means to end it does without.
     needs_log: bool = True
+    #: Whether it keeps marks: a dry run makes no journal where there is none, and then nothing is dirty.
+    marks: bool = True
 
 
 class Owner:
@@ -121,7 +123,8 @@ class Owner:
             if log is not None:
                 opened.append(log.close)
             store.open_term()
-            journal = Journal.open(marker.control_directory(drive), store.drive_id) if drive else None
+            marked = drive if settings.marks else None
+            journal = Journal.open(marker.control_directory(marked), store.drive_id) if marked else None
             if journal is not None:
                 opened.append(journal.close)
                 intents.recover(str(drive), journal)

@@ -46,9 +46,9 @@ class Writer:
         self._root = root
         self._owner = owner
         self._staging = f"{root}/{STAGING}"
-        files.ensure_directory(self._staging)
 
     def stage(self, rows: list[Row]) -> list[Staged]:
+        files.ensure_directory(self._staging)
         staged = [Staged(row, f"{self._staging}/restore-{uuid.uuid4()}") for row in rows]
         for each in staged:
             row = each.row
@@ -130,6 +130,7 @@ class Writer:
         moved to `CUT_OFF` and returned by its path below the drive.
         """
         kept: list[str] = []
+        files.ensure_directory(self._staging)
         for name in sorted(os.listdir(self._staging)):
             if name.startswith("restore-"):
                 files.unlink(f"{self._staging}/{name}", missing_ok=True)

@@ -65,8 +65,9 @@ _DERIVED = (
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
-    """`kept`: where the old store lies now; empty in a dry run. `lost`: what could not be carried over.
-    `log`: where the old store had a row log; the new one begins another there when it is opened.
+    """`kept`: where the old store lies now; empty in a dry run, and where there was none. `lost`: what
+    could not be carried over. `log`: where the old store had a row log; the new one begins another there
+    when it is opened.
     """
 
     task: Task
@@ -104,7 +105,7 @@ def _way_back(location: Location, kept: str) -> str:
 def _rebuild(
     drive: Drive, location: Location, lock: DriveLock, task_of: Callable[[OwnerApi], Task], *, dry_run: bool
 ) -> Rebuilt:
-    with replacing.held(location):
+    with replacing.held(location, dry_run=dry_run):
         carried, lost = _carry(drive, location, lock)
         setting = carried.pop(SETTING, None)
         known = Setting.of(setting)
@@ -118,16 +119,15 @@ def _rebuild(
                 rebuild_schema.discard(schema)
                 return Rebuilt(task, "", lost)
             return Rebuilt(task, rebuild_schema.swap(drive, location, schema, task.now()), lost)
-        fresh = replacing.begin(location)
-        where = f"rocksdb:{fresh}" if location.driver is Driver.ROCKSDB else fresh
-        task = _build(drive, locate(where), carried, task_of)
-        lock.check()
-        if dry_run:
-            replacing.clear(fresh)
-            return Rebuilt(task, "", lost, log)
-        if setting is not None:
-            _go_on_logging(locate(where), drive, setting)
-        return Rebuilt(task, replacing.swap(location, fresh, task.now()), lost, log)
+        with replacing.building(location, dry_run=dry_run) as fresh:
+            where = f"rocksdb:{fresh}" if location.driver is Driver.ROCKSDB else fresh
+            task = _build(drive, locate(where), carried, task_of)
+            lock.check()
+            if dry_run:
+                return Rebuilt(task, "", lost, log)
+            if setting is not None:
+                _go_on_logging(locate(where), drive, setting)
+            return Rebuilt(task, replacing.swap(location, fresh, task.now()), lost, log)
 
 
 def _refuse(drive: Drive, location: Location, lock: DriveLock) -> None:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from datetime import datetime
 
 from dualtrack.engine import client, files
-from dualtrack.engine.storelock import REPLACED, lock_store
+from dualtrack.engine.storelock import REPLACED, lock_store, path_of
 from dualtrack.engine.stores.location import ROCKSDB_FOLDER, Driver, Location, locate
 from dualtrack.errors import OwnerError, UsageError
 
@@ -29,19 +29,43 @@ def refuse_mount(location: Location) -> None:
 
 
 @contextmanager
-def held(location: Location) -> Iterator[None]:
-    """No other owner, from here to the end. The lock moves away with the old directory."""
+def held(location: Location, *, dry_run: bool = False) -> Iterator[None]:
+    """No other owner, from here to the end. The lock moves away with the old directory. A dry run takes back
+    what had to be made for the lock.
+    """
     if os.path.isdir(location.directory) and client.answers(location.directory):
         raise OwnerError(
             f"a server owns {location} and answers on its socket; stop it, or let it start without this "
             "store (in fs or kv_primary with fallback it serves from files), then run this again"
         )
+    made = _missing(location.directory)
     lock = lock_store(location, replaced_too=True)
     assert lock is not None
     try:
         yield
     finally:
+        if dry_run:
+            _take_back(location.directory, made)
         os.close(lock)
+
+
+def _missing(directory: str) -> list[str]:
+    """What `lock_store` is about to make: directories from the innermost on, and the lock's file first."""
+    path = os.path.abspath(directory)
+    made = [] if os.path.lexists(path_of(path)) else [path_of(path)]
+    while not os.path.lexists(path):
+        made.append(path)
+        path = os.path.dirname(path)
+    return made
+
+
+def _take_back(directory: str, made: list[str]) -> None:
+    """What the lock alone needed, while it is still held. A directory with anything else in it stays."""
+    for path in made:
+        if path == path_of(os.path.abspath(directory)):
+            files.unlink(path)
+        elif not files.remove_directory(path):
+            return
 
 
 def begin(location: Location) -> str:
@@ -54,8 +78,19 @@ def begin(location: Location) -> str:
     return fresh
 
 
+@contextmanager
+def building(location: Location, *, dry_run: bool) -> Iterator[str]:
+    """As `begin`; of a dry run nothing is left, however it ends."""
+    fresh = begin(location)
+    try:
+        yield fresh
+    finally:
+        if dry_run:
+            clear(fresh)
+
+
 def swap(location: Location, fresh: str, now: datetime) -> str:
-    """Exchange the two, and keep the old one. Returns where that lies now."""
+    """Exchange the two, and keep the old one. Returns where that lies now; empty where there was none."""
     held = lock_store(locate(fresh))
     assert held is not None
     try:
@@ -70,7 +105,13 @@ def swap(location: Location, fresh: str, now: datetime) -> str:
 
 
 def _keep(directory: str, now: datetime) -> str:
-    """Put an old store aside, not to be opened by mistake."""
+    """Put an old store aside, not to be opened by mistake. What `held` had to make where there was none has
+    nothing in it but the lock, and goes.
+    """
+    if set(os.listdir(directory)) <= {os.path.basename(path_of(directory))}:
+        clear(directory)
+        files.sync_directory(os.path.dirname(os.path.abspath(directory)))
+        return ""
     path = os.path.join(directory, REPLACED)
     if not os.path.lexists(path):
         files.write_new(path, f"replaced at {now.isoformat(timespec='seconds')}\n".encode())

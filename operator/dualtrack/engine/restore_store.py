@@ -61,7 +61,9 @@ class Sources:
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """`kept`: where the old store lies now; empty in a dry run. `until`: when the last record was written."""
+    """`kept`: where the old store lies now; empty in a dry run, and where there was none. `until`: when the
+    last record was written.
+    """
 
     digest: Digest
     kept: str = ""
@@ -82,12 +84,11 @@ def restore_store(
 ) -> Restored:
     """Copy, replay, verify, swap. A dry run does all but the swap, and removes what it built."""
     _refuse(drive, location, lock)
-    with replacing.held(location):
-        fresh = replacing.begin(location)
-        done = _build(drive, lock, sources, fresh, stop)
-        lock.check()
+    with replacing.held(location, dry_run=dry_run):
+        with replacing.building(location, dry_run=dry_run) as fresh:
+            done = _build(drive, lock, sources, fresh, stop)
+            lock.check()
         if dry_run:
-            replacing.clear(fresh)
             return done
         undo = f"the old store is kept as {location}.replaced-<time>: exchange the two while nobody owns them"
         with lock.recorded(
@@ -97,6 +98,8 @@ def restore_store(
             record.counts = {"rows": done.digest.count, "records": done.records}
             record.undo = (
                 f"put {kept} in place of {location} and remove its file {REPLACED!r}, while nobody owns it"
+                if kept
+                else "none: there was no store before; restore-store again"
             )
         return Restored(done.digest, kept, done.records, done.until, done.warnings)
 

@@ -30,7 +30,7 @@ def lock_store(location: Location, *, replaced_too: bool = False) -> int | None:
             "drive; name the store that took its place"
         )
     files.ensure_directory(store_dir)
-    path = _path(store_dir)
+    path = path_of(store_dir)
     lock = files.lock_file(path)
     if lock is None:
         with open(path, "rb") as file:
@@ -39,6 +39,9 @@ def lock_store(location: Location, *, replaced_too: bool = False) -> int | None:
             f"{store_dir} is owned by another process ({holder or 'unknown'}); speak to it over its socket, "
             "or stop it first"
         )
+    if not _is_at(path, lock):
+        os.close(lock)
+        raise StoreLockedError(f"{store_dir} was just replaced or given up by another process; try again")
     os.pwrite(lock, json.dumps({"pid": os.getpid(), "host": os.uname().nodename}).encode().ljust(256), 0)
     return lock
 
@@ -47,7 +50,7 @@ def share_store(store_dir: str) -> int | None:
     """For whoever looks, beside others who do. None where nobody ever owned it (a snapshot), and for a
     database, which has a lock of its own.
     """
-    path = _path(store_dir)
+    path = path_of(store_dir)
     if not store_dir or not os.path.exists(path):
         return None
     lock = files.lock_file(path, shared=True)
@@ -59,5 +62,13 @@ def share_store(store_dir: str) -> int | None:
     return lock
 
 
-def _path(store_dir: str) -> str:
+def _is_at(path: str, lock: int) -> bool:
+    """Whether the file is still there that was opened before it could be locked: a rebuild moves it away."""
+    try:
+        return os.path.samestat(os.fstat(lock), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def path_of(store_dir: str) -> str:
     return os.path.join(store_dir, "owner.lock")

@@ -127,6 +127,8 @@ def test_a_missing_store_is_made_anew(bench: Bench) -> None:
     bench.store.rmdir()
     assert run(bench) == 0
     assert state(bench)[0] == digest
+    assert aside(bench) == []
+    assert sorted(each.name for each in bench.store.parent.glob("store*")) == ["store"]
 
 
 def test_a_rocksdb_store_is_made_anew_as_one(bench: Bench) -> None:

@@ -56,6 +56,16 @@ def replace_schema(location: Location, schema: str, fresh: str, kept: str) -> bo
     return existed
 
 
+def exists(location: Location, schema: str) -> bool:
+    """Whether the database has this schema. Nothing is made by asking."""
+    connection = connect(location)
+    try:
+        with translated(str(location)), connection.transaction():
+            return _has_schema(connection, schema)
+    finally:
+        connection.close()
+
+
 def refuse_replaced(connection: psycopg.Connection[Any], schema: str, name: str) -> None:
     """`StoreVersionError` where a rebuild has put this schema aside."""
     if _has_table(connection, schema, _REPLACED):
