@@ -4,8 +4,6 @@ depend on the disk.
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,18 +11,13 @@ import pytest
 
 from dualtrack.engine.objects.layer import ObjectLayer
 from layers import new_drive, opened
-
-MEMORY = Path("/dev/shm")
+from memory import in_memory
 
 
 @pytest.fixture
 def tmp_path(tmp_path: Path) -> Iterator[Path]:
-    if not MEMORY.is_dir():
-        yield tmp_path
-        return
-    path = Path(tempfile.mkdtemp(dir=MEMORY))
-    yield path
-    shutil.rmtree(path)
+    with in_memory(tmp_path) as folder:
+        yield folder
 
 
 @pytest.fixture

@@ -1,13 +1,24 @@
-"""A copy of the drive that a MinIO filled, for the sweep and its verification."""
+"""A copy of the drive that a MinIO filled, for the sweep and its verification.
+
+It lies in memory where that can hold files: a sweep reads, and takes tmpfs as it takes ext4, link counts of
+directories included.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from memory import in_memory
 from sweepbench import Bench
+
+
+@pytest.fixture
+def tmp_path(tmp_path: Path) -> Iterator[Path]:
+    with in_memory(tmp_path) as folder:
+        yield folder
 
 
 @pytest.fixture
