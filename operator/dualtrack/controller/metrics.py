@@ -67,6 +67,7 @@ class _Statuses(Collector):
         return families.values()
 
 
+_JOB: Final = (*MIGRATION, "step", "state")
 _FAMILIES: Final = (
     ("dualtrack_migration_info", "Where a migration is", (*MIGRATION, "phase", "step")),
     ("dualtrack_migration_attempt", "Number of the attempt", MIGRATION),
@@ -75,6 +76,8 @@ _FAMILIES: Final = (
     ("dualtrack_migration_observed_seconds", "Good time in the current window", MIGRATION),
     ("dualtrack_migration_required_seconds", "Good time that the window needs", MIGRATION),
     ("dualtrack_migration_condition", "1 true, 0 false, -1 unknown", (*MIGRATION, "type", "reason")),
+    ("dualtrack_job_scanned", "Objects that the newest Job of a step has seen", _JOB),
+    ("dualtrack_job_expected", "Objects that it expects to see, once it knows", _JOB),
     ("dualtrack_gate_value", "Measured value of a gate", (*MIGRATION, "gate", "verdict")),
     ("dualtrack_gate_upper_bound", "Upper confidence bound of a gate", (*MIGRATION, "gate")),
 )
@@ -96,12 +99,22 @@ def _samples(status: Mapping[str, Any]) -> Iterable[tuple[str, tuple[str, ...], 
     for condition in status.get("conditions") or ():
         labels = (_text(condition, "type"), _text(condition, "reason"))
         yield "dualtrack_migration_condition", labels, CONDITION_VALUES.get(condition.get("status"), UNKNOWN)
+    for job in _newest(status.get("jobs") or ()):
+        for family, value in (("scanned", job.get("scanned")), ("expected", job.get("total"))):
+            if value is not None:
+                yield f"dualtrack_job_{family}", (_text(job, "step"), _text(job, "state")), float(value)
     for gate in status.get("gates") or ():
         if gate.get("value") is not None:
             labels = (_text(gate, "name"), _text(gate, "verdict"))
             yield "dualtrack_gate_value", labels, float(gate["value"])
         if gate.get("upperBound") is not None:
             yield "dualtrack_gate_upper_bound", (_text(gate, "name"),), float(gate["upperBound"])
+
+
+def _newest(jobs: Iterable[Mapping[str, Any]]) -> Iterable[Mapping[str, Any]]:
+    """One of each step, so that there are no more series than steps."""
+    ordered = sorted(jobs, key=lambda job: int(job.get("generation") or 0))
+    return {_text(job, "step"): job for job in ordered}.values()
 
 
 def _text(part: Mapping[str, Any], key: str) -> str:

@@ -15,6 +15,11 @@ STATUS = {
     "attempt": 2,
     "target": {"desired": {"ratioPercent": 5}},
     "observation": {"observedSeconds": 111600, "requiredSeconds": 172800},
+    "jobs": [
+        {"name": "b", "step": "Sweep", "state": "Running", "generation": 2, "scanned": 700, "total": 2000},
+        {"name": "a", "step": "Sweep", "state": "Failed", "generation": 1, "scanned": 300},
+        {"name": "c", "step": "Inventory", "state": "Complete", "generation": 1, "scanned": 2000},
+    ],
     "gates": [{"name": "error-rate", "verdict": "Pass", "value": "0.0000073", "upperBound": "0.0000188"}],
     "conditions": [
         {"type": "Ready", "status": "True", "reason": "Observing"},
@@ -52,12 +57,15 @@ async def test_metrics_tell_the_newest_status_and_nothing_of_what_is_gone() -> N
             'dualtrack_migration_info{name="m",namespace="storage",phase="Canary",step="Observing"} 1.0',
             'dualtrack_migration_ratio_percent{name="m",namespace="storage"} 5.0',
             'dualtrack_migration_observed_seconds{name="m",namespace="storage"} 111600.0',
+            f'dualtrack_job_scanned{{{OF_M},state="Running",step="Sweep"}} 700.0',
+            f'dualtrack_job_expected{{{OF_M},state="Running",step="Sweep"}} 2000.0',
+            f'dualtrack_job_scanned{{{OF_M},state="Complete",step="Inventory"}} 2000.0',
             'dualtrack_gate_upper_bound{gate="error-rate",name="m",namespace="storage"} 1.88e-05',
             f'{CONDITION}{{{OF_M},reason="NotNeeded",type="Paused"}} 0.0',
             f'{CONDITION}{{{OF_M},reason="InProgress",type="Succeeded"}} -1.0',
             'dualtrack_reconcile_passes_total{name="m",namespace="storage",result="ok"} 1.0',
         ):
             assert line in lines
-        assert not [line for line in lines if "Pending" in line]
+        assert not [line for line in lines if "Pending" in line or "Failed" in line]
         metrics.forget("storage", "m")
         assert 'name="m"' not in (await get(port, "/metrics"))[1]
