@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from dualtrack.api.names import CONSISTENCY_ENV, ENV_LEVEL, MODE_ENV, TARGET_ENV
@@ -248,6 +248,7 @@ def test_variables_that_are_lost_while_the_marker_moves_on_do_not_come_back(
     max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 @given(start=st.sampled_from(_STARTS), events=st.lists(_EVENTS, min_size=4, max_size=14))
+@example("Canary/Switch", [("suspend", 0), ("attempt", 0), ("rollback", 0), ("time", 60)])
 def test_the_promises_hold(places: dict[str, Operator], start: str, events: list[tuple[str, int]]) -> None:
     promises = Promises(copy.deepcopy(places[start]))
     for event, amount in events:

@@ -20,6 +20,8 @@ def begin(draft: Draft) -> bool:
         return True
     if draft.spec.attempt <= draft.attempt or draft.phase not in (FixedPhase.ROLLED_BACK, FixedPhase.FAILED):
         return False
+    if draft.spec.suspend:
+        return False  # nothing goes forward, and the record of what went wrong stays
     draft.set(
         attempt=draft.spec.attempt,
         reached_ratio_percent=None,

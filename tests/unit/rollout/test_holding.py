@@ -130,6 +130,19 @@ def test_abort_only_before_traffic(at: At) -> None:
     early.run("Canary/")
 
 
+def test_a_higher_attempt_does_not_begin_while_suspended(at: At) -> None:
+    operator = at("Validating/Inventory")
+    operator.command("abort.1.a1")
+    operator.world.migration["spec"]["suspend"] = True
+    operator.step()
+    operator.world.migration["spec"]["attempt"] = 2
+    operator.pass_time(300)
+    assert (operator.place, operator.status["attempt"]) == ("Failed/Done", 1)
+    operator.world.migration["spec"]["suspend"] = False
+    operator.run("Canary/")
+    assert operator.status["attempt"] == 2
+
+
 def test_no_cut_over_without_its_approval(at: At) -> None:
     operator = at("Completing/ApproveCutOver")
     operator.pass_time(1200)
