@@ -219,7 +219,7 @@ class Running:
 
     async def _serve(self) -> None:
         self._stopping = asyncio.Event()
-        runner = web.ServerRunner(web.Server(self.application, access_log=None), shutdown_timeout=5)
+        runner = web.ServerRunner(web.Server(self.application, access_log=None), shutdown_timeout=1)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         self.port = runner.addresses[0][1]

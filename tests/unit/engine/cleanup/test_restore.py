@@ -105,7 +105,8 @@ def test_what_was_written_and_deleted_in_kv_only_is_what_comes_back(small, tmp_p
     assert sorted(undone) == expected
     if way == "files still there":
         untouched = {path for path in before if path not in {f"plain/{rows[i].key}/xl.meta" for i in (0, 3)}}
-        assert {path: small.files()[path] for path in untouched} == {path: before[path] for path in untouched}
+        after = small.files()
+        assert {path: after[path] for path in untouched} == {path: before[path] for path in untouched}
     # Files back every row again, so that a sweep may replace them and a verification finds all equal.
     small.run(lambda task: Verification(task).run())
     with small.task() as task:

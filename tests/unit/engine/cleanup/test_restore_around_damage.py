@@ -72,7 +72,8 @@ def test_damaged_rows_stop_no_other_object_and_come_back_once_they_are_mended(sm
 
     write(small, sound)
     small.run(restore)
-    assert {path: small.files().get(path) for path in before} == before
+    after = small.files()
+    assert {path: after.get(path) for path in before} == before
 
 
 @pytest.mark.parametrize("words", [(), ("--format", "csv"), ("without the library",)])
