@@ -8,7 +8,7 @@ name=${DUALTRACK_TEST_CLUSTER:-test}
 export CLUSTER=${CLUSTER:-local}
 
 $python hack/lab.py tools
-# One process a core: nothing here shares a port, a folder or a server with another test.
+# In parallel: nothing here shares a port, a folder that it writes to, or a server with another test.
 .venv/bin/pytest -n auto --dist worksteal tests/unit tests/property tests/contract tests/chart "$@"
 
 down() { $python hack/lab.py cluster down --name "$name"; }
