@@ -38,6 +38,10 @@ class _Older:
     row: Row
     file: MetaFile
 
+    @property
+    def place(self) -> Place:
+        return self.row.bucket, self.row.key
+
     def is_file(self, found: MetaFile) -> bool:
         """Whether it is this very file: a second name, and a move, change its ctime and nothing else."""
         this, other = self.file.fingerprint, found.fingerprint
@@ -158,6 +162,7 @@ class Restoring:
         later, and by a move where the object is deleted. Answers where it lies, by the object's place.
         """
         kept: dict[Place, str] = {}
+        changed: list[Row] = []
         for older in undoing:
             row = older.row
             target = f"{self._root}/{records.aside(self._root, UNDO_DIRECTORY, self._epoch, row)}"
@@ -165,17 +170,29 @@ class Restoring:
             put = files.link if row.present else files.move_to_free
             try:
                 put(_path(self._root, row), target)
-            except FileNotFoundError as error:
-                raise _changed(row, "is gone") from error
-            kept[row.bucket, row.key] = target
+            except FileNotFoundError:
+                changed.append(row)
+            else:
+                kept[older.place] = target
         for folder in {os.path.dirname(target) for target in kept.values()}:
             files.sync_directory(folder)
-        for older in undoing:
-            self._check_kept(older, kept[older.row.bucket, older.row.key])
+        changed += [
+            older.row
+            for older in undoing
+            if older.place in kept and not self._is_kept(older, kept[older.place])
+        ]
+        if changed:
+            names = "; ".join(f"{row.bucket}/{row.key}" for row in changed[:MAX_NAMES])
+            raise DifferenceError(
+                f"{names}: changed since they were judged a moment ago; what somebody wrote there was left, "
+                "or put back: find out who writes to this drive, then run this again"
+            )
         return kept
 
-    def _check_kept(self, older: _Older, target: str) -> None:
-        """Somebody may have put another file in its place since it was judged: it goes back, or stays."""
+    def _is_kept(self, older: _Older, target: str) -> bool:
+        """Whether it is the file that was judged. Another one, which somebody has put in its place since,
+        goes back there, or has stayed.
+        """
         path = _path(self._root, older.row)
         found = self._reader.read(os.fsencode(target))
         same = isinstance(found, MetaFile) and older.is_file(found)
@@ -183,9 +200,8 @@ class Restoring:
             if not same:
                 with suppress(FileExistsError):
                     files.move_to_free(target, path)
-            files.sync_directory(os.path.dirname(path))
-        if not same:
-            raise _changed(older.row, "is another one")
+            files.sync_remaining(os.path.dirname(path))
+        return same
 
     def _settled(self, row: Row, generation: Generation) -> Put:
         """The row as one that the file system backs again: later sweeps may replace it."""
@@ -219,13 +235,6 @@ class Restoring:
                     continue
                 if os.path.lexists(f"{entry.path}/part.1"):
                     self._task.counts["orphanDirectories"] += 1
-
-
-def _changed(row: Row, how: str) -> DifferenceError:
-    return DifferenceError(
-        f"{row.bucket}/{row.key}: its file {how} since it was judged a moment ago, and nothing of it was "
-        "removed: find out who writes to this drive, then run this again"
-    )
 
 
 def _is_newer(row: Row, file: MetaFile) -> bool:

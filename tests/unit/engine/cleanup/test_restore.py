@@ -331,6 +331,28 @@ def test_what_somebody_writes_over_an_older_file_during_a_restore_stays(
     assert path.read_bytes() == written[0]
 
 
+def test_every_file_that_somebody_writes_over_a_deleted_one_goes_back_to_its_place(
+    small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut_over(small)
+    with small.task() as task:
+        rows = present(task)
+        for row in rows[:3]:
+            delete(task, row)
+    real = records.aside
+
+    def aside(root: str, folder: str, epoch: int, row: Row) -> str:
+        copy = meta(small, row).with_name("copy")
+        copy.write_bytes(rows[3].data)
+        copy.rename(meta(small, row))
+        return real(root, folder, epoch, row)
+
+    monkeypatch.setattr(records, "aside", aside)
+    with pytest.raises(DifferenceError, match="; ".join(f"plain/{row.key}" for row in rows[:3])):
+        small.run(restore)
+    assert [meta(small, row).read_bytes() for row in rows[:3]] == [rows[3].data] * 3
+
+
 def test_objects_read_from_their_files_are_neither_held_nor_restored(small) -> None:
     with small.task() as task:
         row = present(task)[6]
