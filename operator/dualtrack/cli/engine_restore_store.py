@@ -15,7 +15,10 @@ from dualtrack.engine.drive import Drive
 from dualtrack.engine.lock import DriveLock, known_fence
 from dualtrack.engine.restore_store import Restored, Sources, restore_store
 from dualtrack.engine.stores.location import locate
-from dualtrack.errors import DriveError, UsageError
+from dualtrack.errors import DriveError, IncompleteError, UsageError
+
+MAX_MISSING = 3
+"""Drives of which the result says what is missing; standard error says it of all."""
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -40,7 +43,9 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Restore. `RefusedError` where snapshot and log are not of one line; then nothing was changed."""
+    """Restore. `RefusedError` where snapshot and log are not of one line; then nothing was changed.
+    `IncompleteError` where the store was made and is not known to have all that was acknowledged.
+    """
     if arguments.client_only:
         raise UsageError("--client-only: nobody owns a lost store; restore-store works on its directory")
     named = places(arguments)
@@ -55,7 +60,12 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"restore-store{told}: {_message(arguments, one)}")
         for warning in one.warnings:
             print(f"dualtrack: warning: {warning}")
-    _leave(arguments, named[0][0], done)
+    missing = [
+        f"{drive.path}: {each}" for (drive, _), one in zip(named, done, strict=True) for each in one.missing
+    ]
+    _leave(arguments, named[0][0], done, missing)
+    if missing:
+        raise IncompleteError(_not_whole(missing))
     return 0
 
 
@@ -88,7 +98,15 @@ def _message(arguments: argparse.Namespace, done: Restored) -> str:
     return f"the store was made anew: {made}; {old_store(done.kept)}"
 
 
-def _leave(arguments: argparse.Namespace, drive: Drive, done: list[Restored]) -> None:
+def _not_whole(missing: list[str]) -> str:
+    return (
+        f"{'; '.join(missing)}. Bring back what the log lacks and run this again before a server starts: "
+        "snapshot and log are as they were. Where it is gone for good, dualtrack engine orphans list names "
+        "the data that no row knows any more"
+    )
+
+
+def _leave(arguments: argparse.Namespace, drive: Drive, done: list[Restored], missing: list[str]) -> None:
     counts = {"rows": sum(one.digest.count for one in done), "records": sum(one.records for one in done)}
     extra: dict[str, object] = {}
     if len(done) == 1:
@@ -96,4 +114,7 @@ def _leave(arguments: argparse.Namespace, drive: Drive, done: list[Restored]) ->
         if done[0].warnings:
             extra["warning"] = "; ".join(done[0].warnings)
     message = _message(arguments, done[0]) if len(done) == 1 else f"complete on {len(done)} drives"
-    write_result(arguments, drive, Outcome(ok=True, message=message, counts=counts, extra=extra))
+    code = IncompleteError.exit_code if missing else 0
+    if missing:
+        message, extra["missing"] = _not_whole(missing), missing[:MAX_MISSING]
+    write_result(arguments, drive, Outcome(not missing, message, code, counts=counts, extra=extra))

@@ -6,7 +6,9 @@ read whole, every envelope and index entry checked, and put in the lost store's 
 the old one is kept. Snapshot and log are only read, so that all of it can be done again.
 
 With the log no acknowledged commit is missing, but for the last seconds where somebody chose to flush it only
-so often. Without it the store is as old as the snapshot, which somebody has to accept by name.
+so often. Without it the store is as old as the snapshot, which somebody has to accept by name. A log that
+lost its end, or of which nobody can say that it has it, gives a store all the same, which is better than
+none; `missing` says so, and it is no success.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from dualtrack.engine import replacing
@@ -62,13 +64,14 @@ class Sources:
 @dataclass(frozen=True, slots=True)
 class Restored:
     """`kept`: where the old store lies now; empty in a dry run, and where there was none. `until`: when the
-    last record was written.
+    last record was written. `missing`: acknowledged commits that are not in the store, or may not be.
     """
 
     digest: Digest
     kept: str = ""
     records: int = 0
     until: datetime | None = None
+    missing: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
@@ -101,7 +104,7 @@ def restore_store(
                 if kept
                 else "none: there was no store before; restore-store again"
             )
-        return Restored(done.digest, kept, done.records, done.until, done.warnings)
+        return replace(done, kept=kept)
 
 
 def _refuse(drive: Drive, location: Location, lock: DriveLock) -> None:
@@ -128,28 +131,27 @@ def _build(drive: Drive, lock: DriveLock, sources: Sources, fresh: str, stop: Ca
     with closing(LmdbStore.open(fresh, drive.drive_id)) as store:
         digest = store.digest(stop)
         damaged = [name for name, value in store.scrub_meta() if value is None]
-        warnings = [] if replayed is None else _warnings(store, replayed, _folder(sources, drive), drive)
+        missing = [] if replayed is None else _missing(store, replayed, _folder(sources, drive), drive)
     if damaged or (expected is not None and digest != expected):
         raise DifferenceError(
             f"what was made of {sources.snapshot} is not the same ({digest}, {damaged[:3]}); run it again"
         )
     if replayed is None:
         return Restored(digest)
-    until = replayed.reading.time_ns
+    until, cut = replayed.reading.time_ns, replayed.reading.cut
     return Restored(
         digest,
         records=replayed.applied,
         until=datetime.fromtimestamp(until / 1e9, UTC) if until else None,
-        warnings=tuple(warnings),
+        missing=tuple(missing),
+        warnings=(f"left out, because it was never acknowledged: {cut}",) if cut and not missing else (),
     )
 
 
-def _warnings(store: LmdbStore, replayed: Replayed, folder: str, drive: Drive) -> list[str]:
+def _missing(store: LmdbStore, replayed: Replayed, folder: str, drive: Drive) -> list[str]:
     log = replayed.reading.segments[0].header.log
     ended, others = store.meta(ENDED) is not None, later_logs(folder, log)
     found = _lost_end(drive, replayed, log, told=ended or bool(others))
-    if replayed.reading.cut is not None:
-        found.append(f"left out, because it was never acknowledged: {replayed.reading.cut}")
     if ended:
         found.append("the log was ended by name: what was written after that is not in it")
     elif others:

@@ -110,12 +110,28 @@ def test_it_ends_wherever_it_is_told_to_and_changes_nothing(
     assert covered.restore_with_log() == 0
 
 
-def test_a_torn_tail_is_left_out_by_name(covered: Place, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_torn_tail_is_left_out_by_name(
+    covered: Place, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(noting, "write", lambda *_: None)  # it is killed, and notes nothing any more
+    with covered.owner() as owner:
+        write(owner, 31)
     path = Path(covered.segments()[-1].path)
     os.truncate(path, path.stat().st_size - 3)
     assert covered.restore_with_log() == 0
     assert f"left out, because it was never acknowledged: {path}" in capsys.readouterr().out
-    assert numbers(covered.held()[0]) >= set(range(10, 28)) - {14, 19, 24}
+    assert numbers(covered.held()[0]) >= set(range(10, 30)) - {14, 19, 24, 29}
+
+
+def test_what_the_drive_knows_to_have_been_durable_is_missing_where_it_is_torn(
+    covered: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = Path(covered.segments()[-1].path)
+    os.truncate(path, path.stat().st_size - 3)
+    assert covered.restore_with_log() == IncompleteError.exit_code
+    told = capsys.readouterr()
+    assert "acknowledged commits are missing, 1 or more" in told.err
+    assert "never acknowledged" not in told.out + told.err
 
 
 def test_a_damaged_log_is_refused_and_nothing_was_changed(
@@ -196,8 +212,8 @@ def test_an_end_by_name_is_told(covered: Place, capsys: pytest.CaptureFixture[st
     with covered.owner() as owner:
         owner.log.stop()
         owner.commit(Batch(meta={"note/later": b"1"}))
-    assert covered.restore_with_log() == 0
-    assert "ended by name" in capsys.readouterr().out
+    assert covered.restore_with_log() == IncompleteError.exit_code
+    assert "ended by name" in capsys.readouterr().err
     assert "note/later" not in covered.held()[1]
 
 
@@ -213,8 +229,8 @@ def test_that_the_store_went_on_with_another_log_is_told(
             store.open_term()
     with covered.owner() as owner:
         write(owner, 31)
-    assert covered.restore_with_log("--dry-run") == 0
-    assert "though it was acknowledged" in capsys.readouterr().out
+    assert covered.restore_with_log("--dry-run") == IncompleteError.exit_code
+    assert "though it was acknowledged" in capsys.readouterr().err
     with covered.owner() as owner:
         covered.snapshot(owner)
         write(owner, 32)
@@ -242,11 +258,18 @@ def test_a_log_whose_last_segment_was_removed_is_told_by_the_drive(
     shutil.rmtree(covered.store)
     last = Path(covered.segments()[-1].path)
     kept = last.rename(covered.drive.parent / last.name)
-    assert covered.restore_with_log("--dry-run") == 0
-    assert f"acknowledged commits are missing, {int(closed)} or more" in capsys.readouterr().out
+    result = covered.drive.parent / "result"
+    assert covered.restore_with_log("--result-file", str(result)) == IncompleteError.exit_code
+    told = f"acknowledged commits are missing, {int(closed)} or more"
+    error = capsys.readouterr().err
+    assert told in error
+    assert "run this again before a server starts" in error
+    left = json.loads(result.read_text())
+    assert (left["ok"], left["exitCode"]) == (False, IncompleteError.exit_code)
+    assert told in left["missing"][0]
     kept.rename(last)
     assert covered.restore_with_log() == 0
-    assert "warning" not in capsys.readouterr().out
+    assert capsys.readouterr().err == ""
     assert 31 in numbers(covered.held()[0])
 
 
@@ -261,8 +284,8 @@ def test_a_later_log_of_which_nothing_is_left_is_told_by_the_drive(
     for each in covered.segments():
         if each.header.log not in known:
             os.unlink(each.path)
-    assert covered.restore_with_log("--dry-run") == 0
-    assert "of which nothing is here" in capsys.readouterr().out
+    assert covered.restore_with_log("--dry-run") == IncompleteError.exit_code
+    assert "of which nothing is here" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("note", "told"), [(None, "has no note of its log"), (b"{}", "cannot be read")])
@@ -273,5 +296,5 @@ def test_that_nothing_is_known_of_the_logs_end_is_told(
     path.unlink()
     if note is not None:
         path.write_bytes(note)
-    assert covered.restore_with_log("--dry-run") == 0
-    assert told in capsys.readouterr().out
+    assert covered.restore_with_log("--dry-run") == IncompleteError.exit_code
+    assert told in capsys.readouterr().err
