@@ -7,7 +7,7 @@ import argparse
 from dualtrack.cli.numbers import whole
 from dualtrack.cli.subparsers import Subparsers
 from dualtrack.cli.tasks import add_task_arguments, run_task
-from dualtrack.engine import preflight
+from dualtrack.engine import departed, preflight
 from dualtrack.engine.departed import Accepted
 from dualtrack.engine.migrate import Sweep
 from dualtrack.engine.pace import META, Pace
@@ -15,6 +15,7 @@ from dualtrack.engine.pacefile import CONCURRENCY_MOST
 from dualtrack.engine.sets import layout
 from dualtrack.engine.sweepstate import last_count
 from dualtrack.engine.task import Task
+from dualtrack.errors import UsageError
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -62,11 +63,20 @@ def _bucket_and_count(word: str) -> tuple[str, int]:
 def run(arguments: argparse.Namespace) -> int:
     """Sweep the drive. IncompleteError where something could not be read."""
 
-    accepted = Accepted(arguments.accept_deletions, dict(arguments.accept_deletions_of))
+    numbers: dict[str, int] = {}
+    for bucket, number in arguments.accept_deletions_of:
+        if numbers.setdefault(bucket, number) != number:
+            raise UsageError(f"--accept-deletions-of {bucket}: {numbers[bucket]} or {number}? say it once")
+    accepted = Accepted(arguments.accept_deletions, numbers)
 
     def work(task: Task) -> None:
         preflight.check(task)
         layout.record(task)
+        for bucket in departed.unknown(task, accepted):
+            task.warn(
+                f"--accept-deletions-of {bucket}=…: {task.drive.path} has no bucket of that name, and never "
+                "had; nothing was accepted by it: see that it is spelled as the bucket is"
+            )
         pace = Pace(arguments.pace_file, task.owner.meta(META), counted=last_count(task.owner))
         with task.recorded("migrate", "", required=False):
             Sweep(task, pace, accepted, arguments.concurrency).run()

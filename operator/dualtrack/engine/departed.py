@@ -57,6 +57,18 @@ class Accepted:
 NOTHING = Accepted()
 
 
+def unknown(task: Task, accepted: Accepted) -> list[str]:
+    """Buckets of which deletions were accepted and that neither the drive nor the store has ever had: perhaps
+    mistyped. One that has nothing to delete is none of them, because a Job says the same each time it runs.
+    """
+    return [
+        bucket
+        for bucket in accepted.of
+        if not os.path.lexists(f"{task.drive.path}/{bucket}")
+        and all(row.bucket != bucket for row in task.owner.scan((bucket, ""), 1))
+    ]
+
+
 def tombstone(task: Task, start: Generation, damaged: set[Place], accepted: Accepted) -> list[Place]:
     """Tombstones for rows older than the pass (`start`) that have no file. Returns their places; those whose
     rows are damaged go into `damaged` and are left alone.

@@ -15,7 +15,7 @@ from dualtrack.engine.departed import Accepted
 from dualtrack.engine.history import history
 from dualtrack.engine.put_back import Staged, Writer
 from dualtrack.engine.rows import Row, RowState
-from dualtrack.errors import IncompleteError, StoreCorruptError
+from dualtrack.errors import IncompleteError, StoreCorruptError, UsageError
 from layers import days_pass
 from smalldrive import BUCKET, small_bench
 from sweepbench import Bench
@@ -78,6 +78,37 @@ def test_a_word_that_names_no_bucket_and_number_is_refused(word: str, capsys: py
     with pytest.raises(SystemExit):
         main(["engine", "migrate", "--drive", "d", "--store", "s", "--accept-deletions-of", word])
     assert "BUCKET=N" in capsys.readouterr().err
+
+
+def migrated(bench: Bench, *more: str) -> int:
+    return main(["engine", "migrate", "--drive", str(bench.drive), "--store", str(bench.store), *more])
+
+
+def test_a_bucket_that_never_was_is_named_as_perhaps_mistyped(
+    ten: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = tmp_path / "result"
+    options = ["--accept-deletions-of", "nobucket=3", "--accept-deletions-of", f"{BUCKET}=3"]
+    assert migrated(ten, *options, "--result-file", str(result)) == 0
+    told = f"--accept-deletions-of nobucket=…: {ten.drive} has no bucket of that name, and never had"
+    assert told in capsys.readouterr().err
+    assert told in json.loads(result.read_text())["warning"]
+
+
+def test_what_was_accepted_may_be_said_again_when_nothing_is_left_to_delete(
+    ten: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(ten.drive / BUCKET)
+    for _ in range(2):
+        assert migrated(ten, "--accept-deletions-of", f"{BUCKET}=10") == 0
+        assert "warning" not in capsys.readouterr().err
+    assert set(states(ten).values()) == {RowState.TOMBSTONE}
+
+
+def test_two_numbers_for_one_bucket_are_refused(ten: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--accept-deletions-of", f"{BUCKET}=3", "--accept-deletions-of", f"{BUCKET}=4"]
+    assert migrated(ten, *options) == UsageError.exit_code
+    assert f"--accept-deletions-of {BUCKET}: 3 or 4?" in capsys.readouterr().err
 
 
 def test_the_only_object_of_a_bucket_is_not_buried_unasked(minio_drive: Path, tmp_path: Path) -> None:
