@@ -78,12 +78,15 @@ def _variables(draft: Draft, desired: EngineSettings) -> bool:
     switch = draft.status.switch
     if switch is not None and switch.stage == SwitchStage.APPLY:
         return True
-    if switch is None and draft.step == Step.CUT_OVER and desired.engine != modes.KV_ONLY:
-        # The marker is past what was applied last: no server would start with it. This step writes them all.
-        return True
     spec = kube.dig(draft.seen.target, "spec", "template", "spec")
     wanted = modes.environment(desired)
     found = kube.env(spec, draft.spec.target.container_name, wanted)
+    if found != wanted and switch is None and draft.step == Step.CUT_OVER and desired.engine != modes.KV_ONLY:
+        # The marker is past what was applied last: no server would start with it. This step writes them all,
+        # but not while something holds it, and then nobody may be left to think that only that is the matter.
+        what = f"{_changed(found, wanted)}; the cut-over writes them all, once it goes on"
+        draft.condition(ConditionType.TARGET_DRIFTED, True, Reason.DRIFTED, what)
+        return True
     if found == wanted:
         if switch is None:
             _clear(draft)
@@ -102,11 +105,15 @@ def _clear(draft: Draft) -> None:
         draft.condition(ConditionType.TARGET_DRIFTED, False, Reason.AS_WANTED)
 
 
+def _changed(found: dict[str, str], wanted: dict[str, str]) -> str:
+    shown = ", ".join(f"{k}={found.get(k, '(absent)')}" for k, v in wanted.items() if found.get(k) != v)
+    return f"another manager changed the target's variables: {shown}"
+
+
 def _reapply(draft: Draft, desired: EngineSettings, found: dict[str, str]) -> None:
     count = draft.target.reapply_count or 0
     wanted = modes.environment(desired)
-    shown = ", ".join(f"{k}={found.get(k, '(absent)')}" for k, v in wanted.items() if found.get(k) != v)
-    what = f"another manager changed the target's variables: {shown}"
+    what = _changed(found, wanted)
     unlimited = draft.past_cut_over or draft.phase == FixedPhase.ROLLING_BACK
     draft.condition(
         ConditionType.TARGET_DRIFTED, True, Reason.TARGET_REAPPLIED if count < LIMIT else Reason.DRIFTED, what

@@ -85,6 +85,24 @@ def test_a_drift_between_the_last_phase_and_the_read_switch_pauses(at: At) -> No
     operator.run("RolledBack/")
 
 
+def test_a_pause_before_the_cut_over_hides_no_drift(at: At) -> None:
+    operator = at("Completing/CutOver")
+    operator.command("pause.1.p1")
+    revert(operator)
+    applied = len(operator.world.environments)
+    operator.pass_time(60)
+    assert operator.place == "Completing/CutOver"
+    assert len(operator.world.environments) == applied
+    assert operator.condition("Paused")["status"] == "True"
+    drifted = operator.condition("TargetDrifted")
+    assert (drifted["status"], drifted["reason"]) == ("True", "Drifted")
+    assert "RUSTFS_METADATA_ENGINE=(absent)" in drifted["message"]
+    operator.command(f"resume.1.{operator.status['pause']['id']}")
+    operator.run("Completing/FinalVerify")
+    operator.step()
+    assert operator.condition("TargetDrifted")["status"] == "False"
+
+
 def test_another_change_of_the_template_restarts_the_window(at: At) -> None:
     operator = at("Canary/Observing")
     operator.pass_time(100)
