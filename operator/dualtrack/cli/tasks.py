@@ -22,7 +22,7 @@ from types import FrameType
 from dualtrack.cli import cycles, streams
 from dualtrack.cli.jobresult import Outcome, add_job_arguments, write_result
 from dualtrack.cli.named import add_place_arguments, places
-from dualtrack.engine import client
+from dualtrack.engine import client, trust
 from dualtrack.engine.drive import JOURNAL_FILE, Drive
 from dualtrack.engine.history import Step, head, interrupted
 from dualtrack.engine.lock import DriveLock, known_fence
@@ -146,6 +146,8 @@ def _task(
 ) -> Iterator[Task]:
     stopped = bool(getattr(arguments, "server_stopped", False))
     location = locate(store, drive.path)
+    if not arguments.client_only and not location.exists():
+        trust.refuse_lost(drive.path, str(location))
     if not (arguments.client_only or terms.creates):
         require_store(location)
     if location.directory and not location.exists():

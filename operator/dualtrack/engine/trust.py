@@ -19,13 +19,13 @@ from decimal import Decimal
 from dualtrack.engine import marker
 from dualtrack.engine.drive import HOLD_DIRECTORY
 from dualtrack.engine.journal import Journal
-from dualtrack.engine.marker import MarkerState
+from dualtrack.engine.marker import Marker, MarkerState
 from dualtrack.engine.mode import Engine, Mode
 from dualtrack.engine.places import file_exists
 from dualtrack.engine.rows import ZERO, Generation
 from dualtrack.engine.stores.protocol import Batch, OwnedStore
 from dualtrack.engine.sweepstate import CURSOR, State
-from dualtrack.errors import MarkerError, StoreVersionError
+from dualtrack.errors import MarkerError, StoreVersionError, UsageError
 
 UNMENDED = "unmended"
 """Meta value: the journal broke after a sweep, and no sweep has been through the drive since."""
@@ -43,7 +43,7 @@ def check_marker(drive: str | None, store: OwnedStore, mode: Mode | None) -> Non
     if found.store_uuid and found.store_uuid != known:
         raise StoreVersionError(
             f"the marker of {drive} ({found.state}) names store {found.store_uuid}, but this one is {known}; "
-            "give the --store that the drive was migrated to"
+            f"give the --store that the drive was migrated to; {_way_out(found)}"
         )
     last = _last_mode(store)
     if mode is not None and last is not None and last[0] is not Engine.FS and not marker.exists(drive):
@@ -51,6 +51,24 @@ def check_marker(drive: str | None, store: OwnedStore, mode: Mode | None) -> Non
             f"{marker.path_of(drive)} is gone, and the last server of this store was in {last[0]}: rows may "
             "be the only copy; restore the marker from a backup, or find out what state the drive is in"
         )
+
+
+def refuse_lost(drive: str, store: str) -> None:
+    """Where no store lies at `store`: `UsageError` if the drive has had one. A new one would be refused, too,
+    and lie in the place of the one that is to come back.
+    """
+    found = marker.read(drive)
+    if found.store_uuid:
+        raise UsageError(
+            f"--store {store}: there is no store, and the marker of {drive} ({found.state}) names one, "
+            f"{found.store_uuid}: give its --store; {_way_out(found)}"
+        )
+
+
+def _way_out(found: Marker) -> str:
+    if found.state.reached(MarkerState.KV_ONLY):
+        return "if it is lost, dualtrack engine restore-store makes it anew from a snapshot"
+    return "if it is lost, dualtrack engine rebuild makes it anew from the drive's files"
 
 
 def holds_only_copy(drive: str | None) -> bool:

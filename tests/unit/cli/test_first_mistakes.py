@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from dualtrack.cli.main import main
+from dualtrack.engine import marker
+from dualtrack.engine.marker import MarkerState
 from smalldrive import small_bench
 
 
@@ -90,3 +93,19 @@ def away(drive: Path, tmp_path: Path) -> None:
     assert engine("migrate", *places) == 0
     assert engine("verify", *places) == 0
     assert engine("cleanup", "hold", *places, "--server-stopped") == 0
+
+
+@pytest.mark.parametrize("verb", ["migrate", "restore", "verify"])
+@pytest.mark.parametrize(
+    ("state", "way"), [(MarkerState.DUAL_WRITE, "rebuild"), (MarkerState.KV_ONLY, "restore-store")]
+)
+def test_a_lost_store_is_told_with_the_way_to_get_it_back(
+    drive: Path, verb: str, state: MarkerState, way: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    moved = {"store_uuid": "0-1-2", "epoch": 1, "migration_uid": "m", "now": datetime.now(UTC)}
+    marker.write(str(drive), marker.Marker().moved(state, **moved))
+    assert engine(verb, "--drive", drive) == 2
+    told = capsys.readouterr().err
+    assert "names one, 0-1-2" in told
+    assert f"dualtrack engine {way} makes it anew" in told
+    assert not (drive / ".dualtrack" / "store").exists()
