@@ -538,9 +538,32 @@ MUTATIONS = (
     Mutation(
         "dry run",
         "cleanup/hold.py",
-        "        if not task.dry_run:\n            _move(",
-        "        if True:\n            _move(",
+        "        if not task.dry_run:\n            task.owner.require_locked()",
+        "        if True:\n            task.owner.require_locked()",
         f"{CLEANUP}/test_refusals.py::test_a_dry_run_tells_the_same_and_changes_nothing",
+    ),
+    Mutation(
+        "lease before a change",
+        "repair/undo.py",
+        "                    task.owner.require_locked()\n",
+        "",
+        "tests/unit/engine/repair/test_beside_a_server.py"
+        "::test_an_undo_whose_lease_ran_out_leaves_what_was_written_since",
+    ),
+    Mutation(
+        "who marks nothing",
+        "journal.py",
+        "        files.share_claim(descriptor, _UNMARKED_OFFSET)\n",
+        "",
+        f"{OBJECTS}/test_degraded_beside_an_owner.py"
+        "::test_rows_are_not_believed_while_somebody_writes_files_without_marks",
+    ),
+    Mutation(
+        "another's intents",
+        "journal.py",
+        "        files.claim(descriptor, _OWNED_OFFSET)",
+        "        pass",
+        f"{OBJECTS}/test_degraded_beside_an_owner.py::test_the_intent_of_a_living_owner_is_left_to_it",
     ),
     Mutation(
         "snapshot's proof",

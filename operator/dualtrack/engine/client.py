@@ -8,6 +8,7 @@ does not come back by then is an `OwnerError` that says so.
 from __future__ import annotations
 
 import os
+import select
 import socket
 import threading
 import time
@@ -163,13 +164,33 @@ class OwnerClient:
         with self._connect() as connection:
             connection.settimeout(self._answer_seconds)
             _ask(connection, "lease", _names(places))
-            yield
+            outer: socket.socket | None = getattr(self._threads, "lease", None)
+            self._threads.lease = connection
+            try:
+                yield
+            finally:
+                self._threads.lease = outer
             try:
                 _ask(connection, "release")
             except _ConnectionEndedError as error:
                 raise OwnerError(
                     f"the lease of the stripe locks ran out ({error}); use smaller batches"
                 ) from error
+
+    def require_locked(self) -> None:
+        """The server says that a lease has run out before it frees the keys, and nothing else unasked: while
+        there is nothing to read, they are still ours.
+        """
+        lease: socket.socket | None = getattr(self._threads, "lease", None)
+        if lease is None:
+            raise OwnerError("no lease of stripe locks is held")
+        told = select.poll()
+        told.register(lease, select.POLLIN)
+        if told.poll(0):
+            raise OwnerError(
+                "the lease of the stripe locks ran out before the batch was done, and what is left of it was "
+                "not touched; see what keeps this machine or drive so busy, then run this again"
+            )
 
     def close(self) -> None:
         """The connections of all threads."""

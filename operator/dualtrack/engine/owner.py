@@ -247,6 +247,9 @@ class Owner:
     def locked(self, places: Iterable[Place]) -> AbstractContextManager[None]:
         return self.stripes.locked(places)
 
+    def require_locked(self) -> None:
+        """Locks of this process do not run out."""
+
     # -- what is dirty (see `marks.py`) ----------------------------------------------------------------------
 
     @property

@@ -118,4 +118,9 @@ class OwnerApi(Protocol):
         meanwhile.
         """
 
+    def require_locked(self) -> None:
+        """`OwnerError` where the locks that this thread took last ran out. Whoever changes files asks right
+        before: what it judged under them is no longer so.
+        """
+
     def close(self) -> None: ...

@@ -79,6 +79,7 @@ class Restoring:
                 return
             kept = self._put_aside(undoing)
             staged = self._writer.stage(writing)
+            task.owner.require_locked()
             for each in staged:
                 if each.place in kept:
                     self._writer.replace(each, kept[each.place])

@@ -110,20 +110,21 @@ class Server:
             with self._owner.stripes.locked(places, timeout=LEASE_SECONDS):
                 connection.settimeout(LEASE_SECONDS)
                 frames.send(connection, ["ok", LEASE_SECONDS])
-                if frames.receive(connection) != ["release"]:
-                    raise OwnerError("the client went away with a lease")
+                self._await_release(connection)
             connection.settimeout(None)
             frames.send(connection, ["ok", None])
         except TimeoutError:
-            frames.send(
-                connection,
-                [
-                    "error",
-                    "OwnerError",
-                    "the lease of the keys ran out, or they stayed locked too long; try again",
-                ],
-            )
+            frames.send(connection, _refusal("the keys stayed locked too long; try again"))
             raise
+
+    def _await_release(self, connection: socket.socket) -> None:
+        try:
+            if frames.receive(connection) != ["release"]:
+                raise OwnerError("the client went away with a lease")
+        except TimeoutError as error:
+            # Said before the keys are free: until then the client may rely on them (`require_locked`).
+            frames.send(connection, _refusal("the lease of the keys ran out; try again"))
+            raise OwnerError("a lease ran out") from error
 
     def close(self) -> None:
         self._closing.set()
@@ -137,6 +138,10 @@ class Server:
                 with contextlib.suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
         self._thread.join()
+
+
+def _refusal(why: str) -> list[str]:
+    return ["error", "OwnerError", why]
 
 
 def _places(items: list[Any]) -> list[Place]:

@@ -534,6 +534,27 @@ def test_a_lease_that_runs_out_frees_the_keys_and_is_an_error(
     served.close()
 
 
+def test_a_client_knows_at_any_moment_whether_its_lease_holds(
+    own: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "LEASE_SECONDS", 1.0)
+    owner = own()
+    served = Server(owner, str(tmp_path / "store"))
+    client = OwnerClient(str(tmp_path / "store"), patience=0)
+
+    def outlive() -> None:
+        with client.locked([("b", "k")]):
+            client.require_locked()
+            with owner.stripes.locked([("b", "k")], timeout=60):
+                client.require_locked()
+
+    with pytest.raises(OwnerError, match="no lease"):
+        client.require_locked()
+    with pytest.raises(OwnerError, match="ran out before"):
+        outlive()
+    served.close()
+
+
 def test_a_client_goes_on_after_the_owner_has_restarted(own: Opener, tmp_path: Path) -> None:
     owner = own()
     served = Server(owner, str(tmp_path / "store"))

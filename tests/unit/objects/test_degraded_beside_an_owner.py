@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from dualtrack.cli.main import main
 from dualtrack.engine import files
+from dualtrack.engine.journal import Journal
 from dualtrack.engine.objects.intents import Intent, file_there
 from dualtrack.engine.objects.layer import ObjectLayer
 from dualtrack.engine.objects.types import Attributes
 from dualtrack.engine.owner import Owner, OwnerSettings
-from dualtrack.engine.trust import UNMENDED
 from layers import Body, new_drive, opened, sweep
 
 FALLBACK = "kv_primary/1/true"
@@ -75,9 +76,7 @@ def test_rows_are_not_believed_while_somebody_writes_files_without_marks(drive: 
     with opened(drive, FALLBACK) as degraded:
         assert degraded.opened.owner is None
         os.close(lock)
-        owner = own(drive)
-        assert owner.info().degraded
-        owner.close()
+        assert main(["engine", "migrate", "--drive", str(drive)]) == 0
         put(degraded, b"second, with no mark")
     with opened(drive, FALLBACK) as layer:
         assert get(layer) == b"second, with no mark"
@@ -85,9 +84,21 @@ def test_rows_are_not_believed_while_somebody_writes_files_without_marks(drive: 
         assert owner is not None
         assert owner.info().degraded
         sweep(layer)
-        assert owner.meta(UNMENDED) is None
         assert not owner.info().degraded
         assert get(layer) == b"second, with no mark"
+
+
+def test_an_epoch_that_breaks_twice_is_told_until_a_sweep(drive: Path) -> None:
+    for _ in range(2):
+        journal = Journal.open(str(drive / ".dualtrack"))
+        journal.break_epoch()
+        journal.close()
+        owner = own(drive)
+        assert owner.info().degraded
+        owner.close()
+    with opened(drive, FALLBACK) as layer:
+        sweep(layer)
+        assert layer.acknowledgement()["degraded"] is False
 
 
 def test_a_server_beside_one_that_marks_nothing_answers_from_files(drive: Path) -> None:

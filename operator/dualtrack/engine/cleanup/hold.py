@@ -156,6 +156,7 @@ class _Holding:
             return
         task.commit(meta={records.PENDING: records.pack_batch(moving)})
         if not task.dry_run:
+            task.owner.require_locked()
             _move(self._root, moving)
         _settle(task, moving, self._epoch, cursor)
 

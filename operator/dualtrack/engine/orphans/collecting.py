@@ -172,6 +172,7 @@ class _Collection:
         for each in moving:
             task.name(f"{each.source}: {each.files} files, {each.size} bytes")
             if not task.dry_run:
+                task.owner.require_locked()
                 move(task.drive.path, each.source, each.target, each.inode)
         if not task.dry_run:
             flush(task.drive.path, moving)

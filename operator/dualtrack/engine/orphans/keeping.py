@@ -91,6 +91,7 @@ def _give_back(task: Task, group: Sequence[Orphan]) -> None:
                 continue
             given.append(each)
             if not task.dry_run:
+                task.owner.require_locked()
                 move(root, each.target, each.source, each.inode)
         if not task.dry_run:
             flush(root, given)
@@ -117,6 +118,7 @@ def _purge(task: Task, group: Sequence[Orphan], kept: set[Place]) -> None:
                 break
             removed.append(each)
             if not task.dry_run:
+                task.owner.require_locked()
                 _remove(f"{root}/{each.target}")
         _done(task, removed, "orphans purge")
 

@@ -195,6 +195,7 @@ class _Run:
                 records.keep_row(self._root, change.record, change.seen.row)
         files.sync_directory(records.folder(self._root, task.fence))
         task.commit(meta={change.record.meta_name: change.record.pack() for change in changes})
+        task.owner.require_locked()
         self._change_files(changes)
         puts = tuple(put for change in changes if (put := self._put(change)) is not None)
         total = int(task.owner.meta(REPAIRS) or b"0") + len(changes)
@@ -227,7 +228,9 @@ class _Run:
                 files.sync_directory(os.path.dirname(self._path(change.record)))
         for staged, kept in zip(self._writer.stage(list(replacing.values())), replacing, strict=True):
             self._writer.replace(staged, kept)
-        self._writer.place(self._writer.stage(new), over=False)
+        written = self._writer.stage(new)
+        self._task.owner.require_locked()
+        self._writer.place(written, over=False)
 
     def _check_kept(self, change: _Change) -> None:
         """What was put aside must be what was judged: somebody who asks nobody may have written meanwhile."""

@@ -117,6 +117,7 @@ class _Undoing:
                     task.name(f"{record.bucket}/{record.key}: {way.value}")
                     continue
                 if not task.dry_run:
+                    task.owner.require_locked()
                     self._give_file_back(record, file)
                 if way is _Way.AS_LEFT:
                     puts.append(self._row_before(record))

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dualtrack.cli.main import main
-from dualtrack.engine import confirming
+from dualtrack.engine import confirming, server
 from dualtrack.engine.objects.layer import ObjectLayer
 from dualtrack.engine.objects.types import Attributes
 from dualtrack.engine.owner import Owner
+from dualtrack.engine.repair import undo
+from dualtrack.errors import OwnerError
 from layers import Body, new_drive, opened, sweep
 from planting import PLANTS
 
@@ -112,3 +115,31 @@ def test_quarantine_and_validate_ask_the_server(drive: Path, capsys: pytest.Capt
         assert engine(drive, "quarantine", "retry") == 50
         assert engine(drive, "verify") == 0, "whether it is waived is the operator's to judge"
         assert engine(drive, "validate", "--bucket", "bucket", "--key", "k3") == 51
+
+
+def test_an_undo_whose_lease_ran_out_leaves_what_was_written_since(
+    drive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look at an object and the change of its file the locks may have gone to somebody else."""
+    path = drive / "bucket" / "k3" / "xl.meta"
+    with opened(drive, "fs/1", drain=True, socket=True) as layer:
+        before = path.read_bytes()
+        layer.put("bucket", "k3", Body(b"the row has this"), Attributes())
+        assert engine(drive, "verify") == 0
+        path.write_bytes(before)
+        assert engine(drive, "verify") == 51
+        repair = "repair", "--strategy", "sync-to-fs", "--accept-newer", "--run-id", "r1"
+        assert engine(drive, *repair) == 0
+        assert content(layer, "k3") == b"the row has this"
+
+        judged = undo._way
+
+        def slow(*asked: Any) -> Any:
+            found = judged(*asked)
+            layer.put("bucket", "k3", Body(b"written since"), Attributes())  # once the lease has run out
+            return found
+
+        monkeypatch.setattr(undo, "_way", slow)
+        monkeypatch.setattr(server, "LEASE_SECONDS", 0.3)
+        assert engine(drive, "repair", "undo", "r1") == OwnerError.exit_code
+        assert content(layer, "k3") == b"written since"
