@@ -79,6 +79,39 @@ def test_a_torn_slot_is_passed_over_and_breaks_the_epoch(tmp_path: Path, torn_at
     again.close()
 
 
+@pytest.mark.parametrize("note", [b"", b"an intent"])
+def test_a_record_cut_off_at_any_byte_is_whole_or_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, note: bytes
+) -> None:
+    """Over a slot that had a longer mark before. No cut leaves a key clean that was to be dirty, unless
+    nothing of it was written; none leaves half a note, and none harms the mark beside it.
+    """
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+    monkeypatch.setattr(os, "fdatasync", lambda descriptor: None)
+    path = tmp_path / "journal"
+    journal = Journal.open(str(tmp_path))
+    journal.mark("b", "whole", NOW)
+    journal.clear([journal.mark("b", "longer" * 9, NOW, b"its note")])
+    cleared = path.read_bytes()
+    slot = journal.mark("bucket", "key", NOW, note).slot
+    journal.close()
+    start = HEADER + slot * SLOT_SIZE
+    record = path.read_bytes()[start : start + SLOT_SIZE]
+    size = record.rindex(note or b"key") + len(note or b"key")
+    marked = size - (len(note) + 6 if note else 0)
+    for cut in range(size + 1):
+        with path.open("r+b") as file:
+            file.write(cleared[: start + SLOT_SIZE])
+            file.seek(start)
+            file.write(record[:cut])
+        again = Journal.open(str(tmp_path))
+        assert ("b", "whole") in again
+        tokens = again.tokens(("bucket", "key"))
+        assert [each.note for each in tokens] == ([note if cut == size else b""] if cut >= marked else [])
+        assert bool(tokens) != (again.broken or cut == 0)
+        again.close()
+
+
 def test_a_torn_slot_is_used_again(tmp_path: Path) -> None:
     journal = Journal.open(str(tmp_path))
     torn = journal.mark("b", "torn", NOW)
