@@ -27,7 +27,7 @@ UNSEEN = {
     "engine/cleanup/identity.py:give_identity_back": "of its two, the later one is repeated by the marker's",
     "engine/cleanup/purge.py:_remove_folders": "an empty folder that comes back holds nothing",
     "engine/put_back.py:_announce": "it is for what somebody else writes meanwhile, and here nobody does",
-    "engine/put_back.py:__init__": "a staging folder that is lost held nothing that was promised",
+    "engine/put_back.py:discard_staged": "a staging folder that is lost held nothing that was promised",
 }
 """Flushes that no rule needs, by function, each with its reason."""
 
