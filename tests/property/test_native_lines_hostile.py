@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 import xxhash
 from hypothesis import example, given, settings
@@ -12,6 +14,7 @@ from dualtrack.engine.formats.changes import Part, add_version, new_delete_marke
 from dualtrack.engine.native import library
 from dualtrack.engine.native.lines import LineWriter
 from exportlines import DRIVE, by_python, natively, packed
+from mutating import mutated
 
 pytestmark = pytest.mark.skipif(library.library() is None, reason="built without a C compiler")
 
@@ -111,3 +114,9 @@ def test_spliced_files_are_written_alike(writer: LineWriter, position: int, piec
     inner = SAMPLE[13:END]
     within = min(position, len(inner))
     compare(writer, "key", with_crc(inner[:within] + piece + inner[within + cut :], SAMPLE[END + 5 :]))
+
+
+@settings(max_examples=400)
+@given(st.integers(0, 2**32))
+def test_files_with_other_items_and_a_right_crc_are_written_alike(writer: LineWriter, seed: int) -> None:
+    compare(writer, "key", mutated(Random(seed), SAMPLE))

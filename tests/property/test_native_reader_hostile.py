@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 
 import pytest
 import xxhash
@@ -16,6 +17,7 @@ from dualtrack.engine.formats.changes import Part, add_version, new_delete_marke
 from dualtrack.engine.listing import DirectoryReader, Found
 from dualtrack.engine.native import library
 from dualtrack.engine.rows import Generation
+from mutating import mutated
 from sealedrows import sealed_by_python
 
 pytestmark = pytest.mark.skipif(library.library() is None, reason="built without a C compiler")
@@ -143,6 +145,12 @@ def test_spliced_files_are_judged_alike(place: Place, position: int, piece: byte
     inner = SAMPLE[13:END]
     within = min(position, len(inner))
     place.compare(with_crc(inner[:within] + piece + inner[within + cut :], SAMPLE[END + 5 :]))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=400)
+@given(st.integers(0, 2**32))
+def test_files_with_other_items_and_a_right_crc_are_judged_alike(place: Place, seed: int) -> None:
+    place.compare(mutated(Random(seed), SAMPLE))
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
