@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import assert_never
+from typing import Any, assert_never, cast
 
 import yaml
 
@@ -30,8 +30,12 @@ from dualtrack.config.schema import (
 
 MAX_BYTES = 1 << 20
 _WHOLE = re.compile(r"[-+]?(0|[1-9][0-9_]{0,30})")
-_DECIMAL = re.compile(r"[-+]?(?:[0-9]{1,30}(?:\.[0-9]{0,30})?|\.[0-9]{1,30})")
-_SCIENTIFIC = re.compile(r"[-+]?[0-9.]+[eE][-+]?[0-9]{1,3}")
+_DECIMAL = re.compile(
+    r"[-+]?(?:[0-9]{1,30}(?:\.[0-9]{0,30}(?:[eE][-+][0-9]{1,3})?)?|\.[0-9]{1,30}(?:[eE][-+][0-9]{1,3})?)"
+)
+_SCIENTIFIC = re.compile(r"[-+]?(?:[0-9]{1,30}\.?[0-9]{0,30}|\.[0-9]{1,30})[eE][-+]?[0-9]{1,3}")
+_DECIMALS = 12
+"""How many a threshold in a MetadataMigration may have."""
 _SWITCH = {"true": True, "false": False}
 _NEARLY = {"yes": "true", "on": "true", "no": "false", "off": "false", "1": "true", "0": "false"}
 
@@ -168,6 +172,8 @@ def _through(path: str, key: str) -> str:
 
 def _read(node: yaml.Node, setting: Setting) -> Value:
     """The value; a ValueError says, behind the text as it stands there, what to write instead."""
+    if isinstance(node, yaml.ScalarNode) and node.tag != _tag_unsaid(node):
+        raise ValueError(f"has the tag {node.tag}; write the value alone")
     text = str(node.value).strip() if isinstance(node, yaml.ScalarNode) else None
     quoted = isinstance(node, yaml.ScalarNode) and node.style in ("'", '"')
     match setting:
@@ -191,6 +197,12 @@ def _read(node: yaml.Node, setting: Setting) -> Value:
             assert_never(setting)
 
 
+def _tag_unsaid(node: yaml.ScalarNode) -> str:
+    """What YAML takes such a value for where nobody says it by a tag."""
+    plain, resolver = node.style is None, cast("Any", yaml.SafeLoader(""))
+    return str(resolver.resolve(yaml.ScalarNode, node.value, (plain, not plain)))
+
+
 def _whole(text: str | None, setting: Whole, *, quoted: bool) -> int:
     what = f"a whole number of {setting.unit}"
     if text is None or not _WHOLE.fullmatch(text):
@@ -204,8 +216,9 @@ def _whole(text: str | None, setting: Whole, *, quoted: bool) -> int:
 
 
 def _fraction(text: str | None, setting: Fraction, *, quoted: bool) -> Decimal:
-    if text is not None and _SCIENTIFIC.fullmatch(text):
-        raise ValueError(f"is text to YAML, for want of a dot; write {format(Decimal(text), 'f')}")
+    if text is not None and _SCIENTIFIC.fullmatch(text) and not _DECIMAL.fullmatch(text):
+        lack = "sign in its exponent" if "." in text else "dot"
+        raise ValueError(f"is text to YAML, for want of a {lack}; write {format(Decimal(text), 'f')}")
     if text is not None and text.endswith("%") and _DECIMAL.fullmatch(text[:-1]):
         share = format((Decimal(text[:-1]) / 100).normalize(), "f")
         raise ValueError(f"is text; write it {setting.unit}: {share}")
@@ -221,6 +234,8 @@ def _fraction(text: str | None, setting: Fraction, *, quoted: bool) -> Decimal:
         raise ValueError(
             f"is out of bounds; write it {setting.unit}, {bound} {least} and at most {setting.most}"
         )
+    if round(number, _DECIMALS) != number:
+        raise ValueError(f"is finer than a MetadataMigration can say; write at most {_DECIMALS} decimals")
     return number
 
 

@@ -15,10 +15,9 @@ from dualtrack.api import names
 from dualtrack.api.load import parse
 from dualtrack.api.phases import DEFAULT_PHASES
 from dualtrack.api.spec import INLINE_MOST
-from dualtrack.config.schema import Values
+from dualtrack.config.schema import WARMUP_SECONDS, Values
 
 _EXPAND: Final = 25
-_WARMUP: Final = 720
 _DEADLINE: Final = 1_209_600
 _PERCENT_PER_WEEK: Final = 20  # the guide's plan for its second phase, of which its file says nothing
 _PRIORITY: Final = {"access_frequency": "AccessFrequency", "size": "Size", "random": "Random"}
@@ -89,7 +88,7 @@ def _phases(values: Values, notes: list[str]) -> list[dict[str, Any]]:
         )
     ladder = [("Canary", percent), ("Expand", _EXPAND), ("FullOut", 100)]
     first = {"observationSeconds": values["migration.canary.duration_seconds"]}
-    needed = int(values["migration.canary.duration_seconds"]) + _WARMUP
+    needed = int(values["migration.canary.duration_seconds"]) + WARMUP_SECONDS
     if needed >= _DEADLINE:
         first["deadlineSeconds"] = min(2 * needed, 31_536_000)
     phases: list[dict[str, Any]] = []

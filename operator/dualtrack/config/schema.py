@@ -14,6 +14,8 @@ from typing import Final
 from dualtrack.api.fields import YEAR_SECONDS
 
 LARGEST: Final = 2**53 - 1
+WARMUP_SECONDS: Final = 720
+"""What a phase takes before it is observed: both together must be done within a year."""
 Value = bool | int | Decimal | str
 Values = Mapping[str, Value]
 """By path, dots between the names: `migration.canary.traffic_ratio`."""
@@ -62,7 +64,7 @@ _ONE: Final = Decimal(1)
 SETTINGS: Final[Mapping[str, Setting]] = {
     "migration.enable_dual_track": Switch(True),
     "migration.canary.traffic_ratio": Fraction(Decimal("0.05"), _ONE, "as a share of all traffic"),
-    "migration.canary.duration_seconds": Whole(172_800, 10, YEAR_SECONDS, "seconds"),
+    "migration.canary.duration_seconds": Whole(172_800, 10, YEAR_SECONDS - WARMUP_SECONDS, "seconds"),
     "migration.canary.auto_expand_threshold.error_rate": Fraction(
         Decimal("0.0001"), _ONE, "as a share of all requests"
     ),

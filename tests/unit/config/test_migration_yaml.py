@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -13,7 +14,7 @@ import yaml
 from dualtrack.api.load import parse
 from dualtrack.cli.main import main
 from dualtrack.config.document import check
-from dualtrack.config.schema import SETTINGS, defaults
+from dualtrack.config.schema import SETTINGS, Fraction, Whole, defaults
 
 DATA = Path(__file__).resolve().parents[2] / "data" / "config"
 GUIDE = DATA / "migration.yaml"
@@ -33,6 +34,37 @@ def test_the_guides_file_is_accepted_whole_and_is_the_defaults() -> None:
     assert checked.said == defaults()
 
 
+def test_a_number_may_be_written_as_yaml_writes_it() -> None:
+    checked = check(
+        "migration: {canary: {traffic_ratio: 2.5e-1, auto_expand_threshold: {error_rate: 1.0e-4}}}"
+    )
+    assert checked.problems == []
+    assert checked.said["migration.canary.traffic_ratio"] == Decimal("0.25")
+    assert checked.said["migration.canary.auto_expand_threshold.error_rate"] == Decimal("0.0001")
+
+
+@pytest.mark.parametrize("end", ["least", "most"])
+def test_what_passes_the_check_can_be_said_as_a_resource(tmp_path: Path, end: str) -> None:
+    """Each setting at the end of its bounds."""
+    text: dict[str, Any] = {}
+    for path, setting in SETTINGS.items():
+        match setting:
+            case Whole():
+                value: object = getattr(setting, end)
+            case Fraction():
+                value = float(setting.most) if end == "most" else 1e-06
+            case _:
+                value = setting.default
+        group = text
+        *groups, name = path.split(".")
+        for each in groups:
+            group = group.setdefault(each, {})
+        group[name] = value
+    file = tmp_path / "migration.yaml"
+    file.write_text(yaml.safe_dump(text))
+    assert main(["config", "to-cr", str(file), *TO_CR]) == 0
+
+
 def test_what_is_left_out_has_its_default() -> None:
     checked = check("migration: {canary: {traffic_ratio: 0.1}}")
     assert checked.problems == []
@@ -40,6 +72,18 @@ def test_what_is_left_out_has_its_default() -> None:
 
 
 WRONG = [
+    ("migration:\n  canary:\n    duration_seconds: 31536000\n",
+     "3:23: migration.canary.duration_seconds: '31536000' is out of bounds; write a whole number of seconds from 10 to 31535280"),
+    ("migration:\n  canary:\n    auto_expand_threshold:\n      error_rate: 0.0000000000001\n",
+     "4:19: migration.canary.auto_expand_threshold.error_rate: '0.0000000000001' is finer than a MetadataMigration can say; write at most 12 decimals"),
+    ("migration:\n  canary:\n    traffic_ratio: 1.2.3e4\n", "3:20: migration.canary.traffic_ratio: '1.2.3e4' is no number"),
+    ("migration:\n  canary:\n    traffic_ratio: .e5\n", "3:20: migration.canary.traffic_ratio: '.e5' is no number"),
+    ("migration:\n  canary:\n    traffic_ratio: 0.050000000000000000000000000001\n",
+     "3:20: migration.canary.traffic_ratio: '0.050000000000000000000000000001' is finer than"),
+    ("migration:\n  canary:\n    traffic_ratio: 1.0e4\n",
+     "3:20: migration.canary.traffic_ratio: '1.0e4' is text to YAML, for want of a sign in its exponent; write 10000"),
+    ("migration:\n  enable_dual_track: !!python/name:os.system true\n",
+     "2:22: migration.enable_dual_track: 'true' has the tag tag:yaml.org,2002:python/name:os.system; write the value alone"),
     ("migration:\n  canary:\n    trafic_ratio: 0.1\n",
      "3:5: migration.canary.trafic_ratio: is no setting; did you mean traffic_ratio?"),
     ("migration:\n  canary:\n    traffic-ratio: 0.1\n",
@@ -63,7 +107,7 @@ WRONG = [
     ("migration:\n  canary:\n    duration_seconds: 1:30\n", "3:23: migration.canary.duration_seconds: '1:30' is not"),
     (f"migration:\n  canary:\n    duration_seconds: {'9' * 20}\n",
      "3:23: migration.canary.duration_seconds: '99999999999999999999' is out of bounds; write a whole number of "
-     "seconds from 10 to 31536000"),
+     "seconds from 10 to 31535280"),
     ("migration:\n  canary:\n    auto_expand_threshold:\n      error_rate: 1e-4\n",
      "4:19: migration.canary.auto_expand_threshold.error_rate: '1e-4' is text to YAML, for want of a dot; write "
      "0.0001"),
