@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from dualtrack.engine import devices
 from dualtrack.engine.rowlog.appending import RowLog
 from dualtrack.engine.rowlog.opening import SETTING, Setting, begin
+from dualtrack.engine.rowlog.records import Position
 from dualtrack.engine.stores.protocol import Batch, OwnedStore
 from dualtrack.engine.stores.recording import POSITION
 from dualtrack.errors import RefusedError, StoreError, UsageError
@@ -138,6 +139,7 @@ class Keeper:
             raise UsageError("only an LMDB store, with its drive, can have a row log")
         if not os.path.isdir(setting.directory):
             raise UsageError(f"{directory} is no directory where the store's owner runs; make it first")
+        _refuse_snapshot(self._store, store)
         refuse_same_device(setting.directory, drive, store, accepted=accept_same_device)
         if dry_run:
             return
@@ -224,6 +226,19 @@ class Keeper:
         """After the last commit."""
         if self._log is not None:
             self._log.close()
+
+
+def _refuse_snapshot(store: OwnedStore, directory: str) -> None:
+    """`RefusedError` for a copy of a store that has a log: only what the drive remembers of that log can tell
+    later that it lost its end, and another log, of a copy, would take its place.
+    """
+    at = Position.of(store.meta(POSITION))
+    if at is not None and at.changes >= 0:
+        raise RefusedError(
+            f"{directory} is a snapshot of a store with a row log ({at.log}, record {at.seq}), and no log "
+            "may begin in it: name the store itself, or make one of the snapshot (dualtrack engine "
+            "restore-store)"
+        )
 
 
 def refuse_same_device(directory: str, drive: str, store: str, *, accepted: bool) -> None:

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -287,9 +288,25 @@ def test_a_note_that_cannot_be_written_costs_no_commit(
     check_restored(place)
 
 
-def test_two_stores_of_one_drive_cannot_write_one_log(place: Place) -> None:
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_no_log_begins_in_a_snapshot_and_the_drive_remembers_the_stores_own(
+    place: Place, *, dry_run: bool
+) -> None:
     with place.owner() as owner:
         place.snapshot(owner)
+        write(owner, 1)
+    known = noting.read(str(place.drive))
+    with closing(
+        Owner.open(str(place.drive), str(place.copy), OwnerSettings(drive_id=place.drive_id))
+    ) as copy:
+        with pytest.raises(RefusedError, match="is a snapshot of a store with a row log"):
+            copy.log.start(str(place.log), accept_same_device=True, dry_run=dry_run)
+        assert not copy.log.status().directory
+    assert noting.read(str(place.drive)) == known
+
+
+def test_two_stores_of_one_drive_cannot_write_one_log(place: Place) -> None:
+    with place.owner():
         # Without marks: the drive's journal would be the first to refuse a second owner.
         other = OwnerSettings(drive_id=place.drive_id, marks=False)
         copy = Owner.open(str(place.drive), str(place.copy), other)
