@@ -138,3 +138,12 @@ def test_another_schema_of_that_name_and_an_owner_at_work_are_left_alone(site: S
 def test_a_name_that_leaves_no_room_is_refused(site: Site) -> None:
     site.url = f"{site.server.url}&schema={'s' * 50}"
     assert site.run("rebuild") == UsageError.exit_code
+
+
+def test_a_dry_run_of_migrate_makes_no_schema(site: Site) -> None:
+    before = site.schemas()
+    other = Site(site.drive, site.server)
+    assert other.run("migrate", "--dry-run") == 0
+    assert other.schemas() == []
+    assert site.run("migrate", "--dry-run") == 0
+    assert site.schemas() == before
