@@ -18,8 +18,10 @@ COMMAND = (sys.executable, "-m", "dualtrack.cli.main", "engine")
 
 @pytest.fixture(scope="module")
 def store(minio_drive: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    path = str(tmp_path_factory.mktemp("kv") / "store")
-    assert main(["engine", "migrate", "--drive", str(minio_drive), "--store", path]) == 0
+    folder = tmp_path_factory.mktemp("kv")
+    subprocess.run(["cp", "--archive", str(minio_drive), str(folder / "d1")], check=True)
+    path = str(folder / "store")
+    assert main(["engine", "migrate", "--drive", str(folder / "d1"), "--store", path]) == 0
     return path
 
 
