@@ -13,7 +13,7 @@ import pytest
 
 from crashsim import State
 from dualtrack.cli.main import main
-from logged import Place, started, write
+from logged import Place, gone_on
 from store_crashes import Way, recorded, violations
 
 STATES = 12_000
@@ -37,12 +37,7 @@ def drive(migrated_tiny: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
-    place = started(tmp_path)
-    with place.owner() as owner:
-        write(owner, 1)
-        place.snapshot(owner)
-        write(owner, 2)
-    return place
+    return gone_on(tmp_path)
 
 
 @pytest.fixture

@@ -116,6 +116,16 @@ def started(path: Path, *, flush_seconds: int = 0) -> Place:
     return place
 
 
+def gone_on(path: Path) -> Place:
+    """As `started`, with a snapshot between two writes: only snapshot and log together have both."""
+    place = started(path)
+    with place.owner() as owner:
+        write(owner, 1)
+        place.snapshot(owner)
+        write(owner, 2)
+    return place
+
+
 def put_of(owner: Owner, number: int) -> Put:
     """What the write with this number writes: it follows from the number, but for its generation."""
     template = owner.get("bucket", f"seed{number % 3}")

@@ -14,7 +14,7 @@ from dualtrack.cli.main import main
 from dualtrack.engine.lock import DriveLock
 from dualtrack.engine.owner import Owner, OwnerSettings
 from layers import MAP_SIZE
-from logged import Place, started, write
+from logged import Place, gone_on
 from smalldrive import small_bench
 
 OWNERS = ("data.mdb", "lock.mdb", "owner.lock")
@@ -84,12 +84,7 @@ def migrated(drive: Path) -> Path:
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
     """At `KvOnly`, with a snapshot and a log that goes on from it."""
-    place = started(tmp_path)
-    with place.owner() as owner:
-        write(owner, 1)
-        place.snapshot(owner)
-        write(owner, 2)
-    return place
+    return gone_on(tmp_path)
 
 
 @pytest.mark.parametrize("words", ["migrate", "mark --state DualWrite", "rebuild"])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from logged import started, write
+from logged import gone_on
 from store_crashes import Way, recorded, violations
 from sweepbench import Bench
 
@@ -24,11 +24,7 @@ def rebuilt(bench: Bench) -> Way:
 
 @pytest.fixture
 def restored(tmp_path: Path) -> Way:
-    place = started(tmp_path)
-    with place.owner() as owner:
-        write(owner, 1)
-        place.snapshot(owner)
-        write(owner, 2)
+    place = gone_on(tmp_path)
     sources = ("--snapshot", str(place.copy), "--row-log", str(place.log))
     return recorded(place.drive, "restore-store", *sources)
 
